@@ -1,0 +1,1 @@
+"""captiond: a live captioning daemon."""

@@ -1,0 +1,1 @@
+"""Captions: hypotheses to cues. No I/O."""

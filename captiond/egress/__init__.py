@@ -1,0 +1,1 @@
+"""Egress: how captions reach subscribers."""

@@ -1,0 +1,1 @@
+"""The local engine: Moonshine models in worker processes."""

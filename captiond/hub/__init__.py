@@ -1,0 +1,1 @@
+"""Hub: the log of each stream and its fan-out."""

@@ -1,0 +1,1 @@
+"""Ingest: WebRTC publishers, from the WHIP request to PCM chunks."""

@@ -1,0 +1,1 @@
+"""Live sessions: the engine contract and its supervision."""

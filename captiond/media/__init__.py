@@ -1,0 +1,1 @@
+"""Media: packets to chunks on an exact clock. No I/O."""
