@@ -38,7 +38,9 @@ Count = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """One table of the configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
 
 class Http(Section):
@@ -299,9 +301,7 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:
             target[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _explain(
-    exc: ValidationError, sources: list[tuple[str, dict[str, Any]]]
-) -> str:
+def _explain(exc: ValidationError, sources: list[tuple[str, dict[str, Any]]]) -> str:
     return "\n".join(
         f"{_source_of(error['loc'], sources)}: {'.'.join(map(str, error['loc']))}: "
         f"{_rule(error)}"
@@ -317,7 +317,8 @@ def _rule(error: Any) -> str:
             assert isinstance(kind, type)
             model = kind
         return f"no such option; allowed are {', '.join(model.model_fields)}"
-    return f"{error['msg']}, not {error['input']!r}"
+    message: str = error["msg"]
+    return f"{message}, not {error['input']!r}"
 
 
 def _source_of(

@@ -55,7 +55,7 @@ def setup(config: Log) -> None:
 
 def get(name: str, **context: object) -> Logger:
     """Return a logger that carries ``context`` on every line."""
-    logger: Logger = structlog.get_logger(logger=name).bind(**context)
+    logger: Logger = structlog.get_logger().bind(part=name, **context)
     return logger
 
 

@@ -1,0 +1,97 @@
+"""Tests of the supervisor: no word lost, none twice, whatever sessions do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from captiond.config import EngineSection
+from captiond.events import Gap
+from captiond.live.session import Hypothesis
+from captiond.live.supervisor import Degraded, SessionLost, Supervisor, SupervisorEvent
+from captiond.metrics import Metrics
+from tests.fakes import ScriptedEngine, chunk
+
+
+async def words_of(
+    engine: ScriptedEngine,
+    *,
+    chunks: int,
+    pause_at: Sequence[int] = (),
+    config: EngineSection | None = None,
+) -> tuple[list[int], list[SupervisorEvent]]:
+    """Send chunks through a supervisor; return the final words and all events."""
+    events: list[SupervisorEvent] = []
+    supervisor = Supervisor(
+        engine,
+        "demo",
+        config=config or EngineSection(),
+        metrics=Metrics(),
+        on_event=events.append,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(supervisor.run())
+        for number in range(chunks):
+            supervisor.push(chunk(number))
+            if number in pause_at:
+                await supervisor.flush(timeout=5)
+        assert await supervisor.flush(timeout=5)
+        supervisor.stop()
+    finals = [e for e in events if isinstance(e, Hypothesis) and e.final]
+    return [int(word) for final in finals for word in final.text.split()], events
+
+
+async def test_undisturbed_session_says_every_word() -> None:
+    """Everything pushed is heard, the rest at flush()."""
+    words, _ = await words_of(ScriptedEngine(), chunks=12)
+
+    assert words == list(range(12))
+
+
+@pytest.mark.parametrize("fail_after", range(1, 12))
+async def test_failed_session_loses_and_doubles_no_word(fail_after: int) -> None:
+    """A session that fails anywhere is replaced, and what it hadn't settled replayed."""
+    words, events = await words_of(ScriptedEngine(fail_after=[fail_after]), chunks=12)
+
+    assert words == list(range(12))
+    assert any(isinstance(event, SessionLost) for event in events)
+
+
+async def test_failures_in_a_row_lose_and_double_no_word() -> None:
+    """Replays may fail too."""
+    engine = ScriptedEngine(fail_after=[7, 2, 1, 3], refuse=2)
+    words, _ = await words_of(engine, chunks=23)
+
+    assert words == list(range(23))
+    assert len(engine.sessions) == 5
+
+
+async def test_flush_survives_the_session_that_was_asked() -> None:
+    """flush() is asked again of the next session."""
+    words, _ = await words_of(ScriptedEngine(fail_after=[3]), chunks=6, pause_at=[2, 3])
+
+    assert words == list(range(6))
+
+
+async def test_audio_that_no_engine_could_hear_is_told_as_a_gap() -> None:
+    """What fell out of the ring is named once an engine hears again."""
+    words, events = await words_of(
+        ScriptedEngine(refuse=1), chunks=70, config=EngineSection(ring_seconds=5)
+    )
+
+    assert words == list(range(20, 70))
+    (gap,) = [event for event in events if isinstance(event, Gap)]
+    assert (gap.start, round(gap.end, 3)) == (0.0, 2.0)
+
+
+async def test_silent_engine_is_given_up() -> None:
+    """A session that hears nothing for the stall time is replaced."""
+    words, events = await words_of(
+        ScriptedEngine(deaf=1), chunks=30, config=EngineSection(stall_timeout=0.05)
+    )
+
+    assert words == list(range(30))
+    assert SessionLost(reason="stalled") in events
+    assert not any(isinstance(event, Degraded) for event in events)
