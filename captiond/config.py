@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -309,7 +310,7 @@ def _explain(exc: ValidationError, sources: list[tuple[str, dict[str, Any]]]) ->
     )
 
 
-def _rule(error: Any) -> str:
+def _rule(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         model: type[BaseModel] = Config
         for key in error["loc"][:-1]:
@@ -317,8 +318,8 @@ def _rule(error: Any) -> str:
             assert isinstance(kind, type)
             model = kind
         return f"no such option; allowed are {', '.join(model.model_fields)}"
-    message: str = error["msg"]
-    return f"{message}, not {error['input']!r}"
+    given: object = error["input"]
+    return f"{error['msg']}, not {given!r}"
 
 
 def _source_of(

@@ -115,9 +115,6 @@ class Peer:
                 RTCSessionDescription(self.offer.sdp, "offer")
             )
             for transceiver in connection.getTransceivers():
-                # As DTLS client aiortc offers ECDSA suites only, which senders with an
-                # RSA certificate refuse; so be the server wherever the offer allows.
-                transceiver.receiver.transport._set_role(self.offer.dtls_role)
                 if transceiver.kind == "audio":
                     receiver.tap(transceiver.receiver, self._on_packet)
                 else:
@@ -131,13 +128,16 @@ class Peer:
         return repair_answer(connection.localDescription.sdp, self.offer)
 
     async def add_candidates(self, fragment: Fragment) -> None:
-        """Add what the publisher trickles (RFC 8840)."""
+        """
+        Add what the publisher trickles (RFC 8840).
+
+        The end of candidates is not passed on: without a usable one aiortc would give
+        up at once, while the publisher's own checks still make the connection.
+        """
         for line in fragment.candidates:
             candidate = candidate_from_sdp(line)
             candidate.sdpMid = self.offer.tagged_mid
             await self._connection.addIceCandidate(candidate)
-        if fragment.end_of_candidates:
-            await self._connection.addIceCandidate(None)
 
     async def run(self) -> str:
         """Receive until the session ends; return why it did. Never raises."""

@@ -117,55 +117,80 @@ STEP = st.one_of(
 )
 
 
+class Reader:
+    """A reader that comes, is cut, and comes back with its position."""
+
+    def __init__(self, log: StreamLog, mailbox: int) -> None:
+        self._log = log
+        self._mailbox = mailbox
+        self._outlet: ScriptedOutlet | None = None
+        self._subscriber: Subscriber | None = None
+        self.got: list[int] = []
+
+    def connect(self, room: int) -> None:
+        """Come, unless there already."""
+        if self._outlet is None:
+            self._outlet = ScriptedOutlet(room=room)
+            last = self.got[-1] if self.got else 0
+            self._subscriber = Subscriber(
+                self._log.cursor_after(Position(self._log.epoch, last)),
+                self._outlet,
+                mailbox=self._mailbox,
+            )
+            self.notify()
+
+    def notify(self) -> None:
+        """Something was published."""
+        if self._subscriber is not None:
+            self._subscriber.notify()
+        self._leave_if_cut()
+
+    def drain(self, room: int) -> None:
+        """Take more, if blocked."""
+        if self._outlet is not None and self._outlet.is_blocked:
+            assert self._subscriber is not None
+            self._outlet.unblock(room)
+            self._subscriber.resume()
+        self._leave_if_cut()
+
+    def drop(self) -> None:
+        """Go."""
+        if self._outlet is not None:
+            self.got += [
+                message.stamp.seq
+                for message in self._outlet.written
+                if isinstance(message.event, Caption) and message.event.final
+            ]
+        self._outlet = self._subscriber = None
+
+    def _leave_if_cut(self) -> None:
+        if self._outlet is not None and self._outlet.reason is not None:
+            self.drop()
+
+
 @given(st.lists(STEP, max_size=120), st.integers(0, 3))
 def test_replay_and_live_have_no_gap_and_no_repetition(
     steps: list[tuple[str, int]], mailbox: int
 ) -> None:
     """However a reader is blocked, cut and comes back, it gets each final once."""
     log = new_log(limit=10_000)
-    got: list[int] = []
-    outlet: ScriptedOutlet | None = None
-    subscriber: Subscriber | None = None
+    reader = Reader(log, mailbox)
     cue, rev = 1, 0
-
-    def leave() -> None:
-        nonlocal outlet, subscriber
-        if outlet is not None:
-            got.extend(
-                m.stamp.seq
-                for m in outlet.written
-                if isinstance(m.event, Caption) and m.event.final
-            )
-        outlet = subscriber = None
-
     for kind, number in steps:
         if kind in ("final", "interim"):
             rev += 1
             log.append(caption(cue, "x", final=kind == "final", rev=rev))
             if kind == "final":
                 cue, rev = cue + 1, 0
-            if subscriber is not None:
-                subscriber.notify()
-        elif kind == "connect" and outlet is None:
-            outlet = ScriptedOutlet(room=number)
-            position = Position(log.epoch, got[-1] if got else 0)
-            subscriber = Subscriber(log.cursor_after(position), outlet, mailbox=mailbox)
-            subscriber.notify()
-        elif kind == "drain" and outlet is not None and outlet.is_blocked:
-            assert subscriber is not None
-            outlet.unblock(number)
-            subscriber.resume()
-        elif kind == "drop":
-            leave()
-        if outlet is not None and outlet.reason is not None:
-            leave()
-    leave()
-    outlet = ScriptedOutlet()
-    Subscriber(
-        log.cursor_after(Position(log.epoch, got[-1] if got else 0)),
-        outlet,
-        mailbox=mailbox,
-    ).notify()
-    leave()
+            reader.notify()
+        elif kind == "connect":
+            reader.connect(number)
+        elif kind == "drain":
+            reader.drain(number)
+        else:
+            reader.drop()
+    reader.drop()
+    reader.connect(1_000_000)
+    reader.drop()
 
-    assert got == list(range(1, log.seq + 1))
+    assert reader.got == list(range(1, log.seq + 1))

@@ -52,7 +52,7 @@ async def test_undisturbed_session_says_every_word() -> None:
 
 @pytest.mark.parametrize("fail_after", range(1, 12))
 async def test_failed_session_loses_and_doubles_no_word(fail_after: int) -> None:
-    """A session that fails anywhere is replaced, and what it hadn't settled replayed."""
+    """What a session that fails hadn't settled is said by the next one."""
     words, events = await words_of(ScriptedEngine(fail_after=[fail_after]), chunks=12)
 
     assert words == list(range(12))

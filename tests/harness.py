@@ -1,0 +1,99 @@
+"""The daemon's HTTP side in the test's own loop, with a scripted engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+from aiohttp import web
+
+from captiond.clock import utc_now
+from captiond.config import Audio, Config, Limits, StreamSection, WebRtc
+from captiond.egress.wire import encode
+from captiond.hub.hub import Hub
+from captiond.ingest import guards
+from captiond.ingest.whip import WhipEndpoint
+from captiond.live.session import Engine
+from captiond.metrics import Metrics
+from captiond.streams import Streams
+from captiond.web import problems
+from captiond.web.api import Api
+from tests.fakes import ScriptedEngine
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Harness:
+    """What a test needs of a running daemon."""
+
+    url: str
+    http: aiohttp.ClientSession
+    hub: Hub
+    streams: Streams
+    metrics: Metrics
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return the value of a metric; 0 if it was never set."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def quick_config(*, linger: float = 0.2, streams: int = 4) -> Config:
+    """Return a configuration with short time-outs and tenth-of-a-second chunks."""
+    return Config(
+        audio=Audio(chunk_ms=100),
+        webrtc=WebRtc(connect_timeout=3.0),
+        stream=StreamSection(linger=linger),
+        limits=Limits(streams=streams),
+    )
+
+
+@contextlib.asynccontextmanager
+async def harness(
+    config: Config | None = None, engine: Engine | None = None
+) -> AsyncIterator[Harness]:
+    """Serve WHIP and the API on a free port of loopback."""
+    config = config or quick_config()
+    metrics = Metrics()
+    guards.install(metrics)
+    guards.use_addresses(("127.0.0.1",))
+    hub = Hub(config, metrics, encode=encode, wall=utc_now)
+    async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as http:
+        streams = Streams(
+            hub,
+            engine or ScriptedEngine(),
+            config=config,
+            metrics=metrics,
+            tasks=tasks,
+        )
+        whip = WhipEndpoint(config, streams)
+        streams.on_peer_ended = whip.forget
+        app = web.Application(
+            client_max_size=config.http.max_body_bytes,
+            middlewares=[problems.middleware(metrics)],
+        )
+        whip.add_routes(app.router)
+        Api(hub, streams).add_routes(app.router)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            port = runner.addresses[0][1]
+            yield Harness(
+                url=f"http://127.0.0.1:{port}",
+                http=http,
+                hub=hub,
+                streams=streams,
+                metrics=metrics,
+            )
+        finally:
+            await streams.drain()
+            await runner.cleanup()
+
+
+async def until(condition: Callable[[], object], *, timeout: float = 10.0) -> None:
+    """Wait until a condition holds; fail after ``timeout`` seconds."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 - conditions of many kinds, no event
+            await asyncio.sleep(0.01)
