@@ -318,23 +318,27 @@ def _rule(error: ErrorDetails) -> str:
             assert isinstance(kind, type)
             model = kind
         return f"no such option; allowed are {', '.join(model.model_fields)}"
-    given: object = error["input"]
-    return f"{error['msg']}, not {given!r}"
+    return f"{error['msg']}, not {error['input']!r}"
 
 
 def _source_of(
     location: tuple[int | str, ...], sources: list[tuple[str, dict[str, Any]]]
 ) -> str:
-    for name, values in reversed(sources):
-        found: Any = values
-        for key in location:
-            if isinstance(found, Mapping) and key in found:
-                found = found[key]
-            elif isinstance(found, Mapping):
-                break
-        else:
-            return name
+    """Return the last source that says something about a key."""
+    for source, values in sources[::-1]:
+        if _has(values, location):
+            return source
     return "configuration"
+
+
+def _has(values: object, location: tuple[int | str, ...]) -> bool:
+    for key in location:
+        if not isinstance(values, Mapping):
+            return True  # the value itself is what is wrong
+        if key not in values:
+            return False
+        values = values[key]
+    return True
 
 
 def _require_safe_address(config: Config) -> None:
