@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 from aiohttp import web
 
+from captiond.cli.whip_client import WhipPublisher
 from captiond.clock import utc_now
 from captiond.config import Audio, Config, Limits, StreamSection, WebRtc
 from captiond.egress.wire import encode
@@ -90,6 +91,13 @@ async def harness(
         finally:
             await streams.drain()
             await runner.cleanup()
+
+
+def media_port(publisher: WhipPublisher) -> int:
+    """Return the daemon's media port for a publisher, from the answer it got."""
+    assert publisher._peer is not None
+    lines = publisher._peer.remoteDescription.sdp.splitlines()
+    return int(next(line for line in lines if "typ host" in line).split()[5])
 
 
 async def until(condition: Callable[[], object], *, timeout: float = 10.0) -> None:

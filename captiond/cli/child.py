@@ -140,6 +140,11 @@ class DaemonProcess:
             self._directory.cleanup()
             self._directory = None
 
+    async def wait(self) -> int:
+        """Wait until the daemon ends by itself; return its exit code."""
+        assert self._process is not None
+        return await self._process.wait()
+
     def lines(self) -> list[dict[str, Any]]:
         """Return the log lines so far, parsed; lines that aren't JSON are left out."""
         self._read_log()

@@ -185,10 +185,7 @@ class Peer:
         finally:
             for wait in waits:
                 wait.cancel()
-        if self.is_connected:
-            self._log.info("publisher connected")
-            self._sink.connected(self)
-        else:
+        if not self._connected.is_set():
             self.end("never connected")
 
     async def _tick(self) -> None:
@@ -202,9 +199,16 @@ class Peer:
             self._meter.report(self.path)
 
     def _on_packet(self, packet: Packet) -> None:
-        if self._ended.is_set() or not self._connected.is_set():
+        if not self.is_connected:
             self._metrics.packets_discarded.labels("not_live").inc()
             return
+        try:
+            self._receive(packet)
+        except Exception:  # noqa: BLE001 - else aiortc would blame the publisher
+            self._log.exception("receive path failed")
+            self.end("failed")
+
+    def _receive(self, packet: Packet) -> None:
         if self.path is None:
             self.path = self._new_path(packet.arrival)
         outputs = self.path.push(packet)
@@ -234,8 +238,11 @@ class Peer:
 
     def _follow_state(self) -> None:
         state = self._connection.connectionState
-        if state == "connected":
+        if state == "connected" and not self._ended.is_set():
+            # At once, not when run() wakes: the first packets may be here before.
+            self._log.info("publisher connected")
             self._connected.set()
+            self._sink.connected(self)
         elif state == "failed":
             self.end("connection failed")
         elif state == "closed":

@@ -13,6 +13,6 @@ from captiond.metrics import Metrics
 
 def create(config: Config, metrics: Metrics) -> Engine:
     """Create the engine; its workers are started by ``start``."""
-    from captiond.engines.moonshine.engine import MoonshineEngine  # noqa: PLC0415
+    from captiond.engines.moonshine.engine import MoonshineEngine
 
     return MoonshineEngine(config, metrics)

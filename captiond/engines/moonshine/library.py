@@ -73,13 +73,13 @@ class Model:
 
     def close(self) -> None:
         """Free the model; its sources must be closed before."""
-        self._transcriber.close()
+        self._transcriber.close()  # type: ignore[no-untyped-call]
 
 
 class _LibraryStream:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        stream.start()
+        stream.start()  # type: ignore[no-untyped-call]
 
     def feed(self, pcm: bytes) -> None:
         samples = numpy.frombuffer(pcm, "<i2").astype(numpy.float32) / 32768
@@ -99,4 +99,4 @@ class _LibraryStream:
         ]
 
     def close(self) -> None:
-        self._stream.close()
+        self._stream.close()  # type: ignore[no-untyped-call]

@@ -178,6 +178,7 @@ class Lines:
     def _hear(self, audio: _Audio) -> None:
         if self._source is None:
             self._restart(audio.start, b"")
+            self._final_end = min(self._final_end, audio.start)
         assert self._source is not None
         self._source.feed(audio.pcm)
         self._pending_bytes -= len(audio.pcm)
@@ -214,7 +215,7 @@ class Lines:
             events += self._end(self._utterance.line)
         if self._utterance is None:
             self._utterances += 1
-            start = MediaTime(max(self._base + line.start, self._final_end))
+            start = _media_time(max(self._base + line.start, self._final_end))
             self._utterance = _Utterance(f"u{self._utterances}", line, start)
             events.append(SpeechStarted(time=start))
         self._utterance.line = line
@@ -245,7 +246,7 @@ class Lines:
             utterance=self._utterance.name,
             final=final,
             start=self._utterance.start,
-            end=MediaTime(max(end, self._utterance.start)),
+            end=_media_time(max(end, self._utterance.start)),
             text=line.text,
             heard=self._received,
             produced=self._clock(),
@@ -289,5 +290,10 @@ class Lines:
         else:
             settled = max(self._position - ONSET, self._final_end - LOOK_BEHIND)
         self._settled = max(self._settled, settled)
-        time = MediaTime(max(self._settled, 0.0))
+        time = _media_time(max(self._settled, 0.0))
         return [Settled(time=time, heard=self._position)]
+
+
+def _media_time(seconds: float) -> MediaTime:
+    """Round to whole milliseconds: the library's times are 32-bit floats."""
+    return MediaTime(round(seconds, 3))

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from captiond.clock import monotonic
 from captiond.engines.moonshine.protocol import (
@@ -91,7 +92,7 @@ class WorkerProcess:
         """Number of open sessions."""
         return len(self._sessions)
 
-    async def run(self, on_ready: Callable[[], None]) -> None:
+    async def run(self, on_ready: Callable[[], None]) -> NoReturn:
         """
         Start the process and serve its sessions; never returns.
 
@@ -155,15 +156,15 @@ class WorkerProcess:
         sock: socket.socket,
         process: asyncio.subprocess.Process,
         on_ready: Callable[[], None],
-    ) -> None:
+    ) -> NoReturn:
         reader, self._writer = await asyncio.open_unix_connection(sock=sock)
         self._writer.transport.set_write_buffer_limits(high=WRITE_LIMIT_BYTES)
         try:
-            await self._read(reader, self._start_timeout, until_ready=True)
-            self.ready = True
-            self._usage_time = monotonic()
-            on_ready()
-            await self._read(reader, self._hang_timeout)
+            if await self._read(reader, self._start_timeout, until_ready=True):
+                self.ready = True
+                self._usage_time = monotonic()
+                on_ready()
+                await self._read(reader, self._hang_timeout)
         except WorkerLost:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -176,8 +177,8 @@ class WorkerProcess:
 
     async def _read(
         self, reader: asyncio.StreamReader, timeout: float, *, until_ready: bool = False
-    ) -> None:
-        """Handle messages until the worker is ready, or gone."""
+    ) -> bool:
+        """Handle messages until the worker is gone (False), or ready (True)."""
         silent = 0.0
         while True:
             try:
@@ -196,27 +197,30 @@ class WorkerProcess:
                 data = b""
             silent = 0.0
             if not data:
-                return
+                return False
             if self._handle(data) and until_ready:
-                return
+                return True
 
     def _handle(self, data: bytes) -> bool:
         """Handle what the worker sent; return whether it says that it is ready."""
-        ready = False
         try:
-            for message in self._decoder.feed(data):
-                match message.kind:
-                    case Kind.READY:
-                        ready = True
-                    case Kind.EVENT:
-                        self._pass_on(message)
-                    case Kind.USAGE:
-                        self._count(decode_usage(message.payload))
-                    case _:
-                        raise ProtocolError(f"{message.kind.name} is for workers only")
+            messages = self._decoder.feed(data)
+            for message in messages:
+                self._handle_message(message)
         except ProtocolError as exc:
             raise WorkerLost("exited", f"the worker sent nonsense: {exc}") from exc
-        return ready
+        return any(message.kind is Kind.READY for message in messages)
+
+    def _handle_message(self, message: Message) -> None:
+        match message.kind:
+            case Kind.READY:
+                pass
+            case Kind.EVENT:
+                self._pass_on(message)
+            case Kind.USAGE:
+                self._count(decode_usage(message.payload))
+            case _:
+                raise ProtocolError(f"{message.kind.name} is for workers only")
 
     def _pass_on(self, message: Message) -> None:
         session = self._sessions.get(message.session)
@@ -250,9 +254,7 @@ class WorkerProcess:
     def _fail_sessions(self, reason: str) -> None:
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
-            session.put(
-                SessionError(code="worker_lost", reason=reason, retryable=True)
-            )
+            session.put(SessionError(code="worker_lost", reason=reason, retryable=True))
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """Wait for the process, whose socket is closed, and kill it if need be."""

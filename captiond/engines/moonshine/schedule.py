@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from captiond.engines.moonshine.lines import Lines
-
 IDLE_INTERVAL = 0.1
 """Seconds of new audio between updates without an open line: they are cheap, and tell
 that somebody began to speak."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NoReturn
 
@@ -128,11 +129,9 @@ class MoonshineSession:
         """Finish what was sent; return when the last final can be received."""
         if not self.ended and not self._closing:
             self._closing = True
-            try:
+            # A worker that can't be sent to is being given up; that ends the session.
+            with contextlib.suppress(EngineError):
                 await self._send(Message(Kind.CLOSE, self._number).encode())
-            except EngineError:
-                # The worker is being given up; that ends the session.
-                pass
         await self._ended.wait()
 
     def _check(self) -> None:

@@ -69,9 +69,10 @@ def _find_table() -> int:
     """Return the address of the runtime's table of functions."""
     if not sys.platform.startswith("linux"):
         raise OSError("the runtime is only reached into on Linux")
-    from moonshine_voice.moonshine_api import _MoonshineLib  # noqa: PLC0415
+    from moonshine_voice.moonshine_api import _MoonshineLib
 
-    _MoonshineLib()  # loads the library, and the runtime with it
+    # Loads the library, and the runtime with it.
+    _MoonshineLib()  # type: ignore[no-untyped-call]
     with open("/proc/self/maps", encoding="utf-8") as maps:
         paths = {line.split(maxsplit=5)[-1].strip() for line in maps}
     runtime = next((path for path in paths if "/libonnxruntime" in path), None)

@@ -119,8 +119,7 @@ class Sessions:
         started = self._clock()
         try:
             events = lines.update()
-        except Exception as exc:
-            # One stream's failure must not become that of all others.
+        except Exception as exc:  # noqa: BLE001 - one stream's must not fail all others
             logs.get("engine.worker").exception("a session failed", session=session)
             self._remove(session)
             reason = f"{type(exc).__name__}: {exc}"

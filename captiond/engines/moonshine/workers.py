@@ -152,12 +152,7 @@ class Workers:
                 hang_timeout=self._hang_timeout,
                 on_usage=functools.partial(self._count, index),
             )
-            try:
-                await worker.run(functools.partial(self._on_ready, index, worker))
-            except WorkerLost as exc:
-                lost = exc
-            self._count(index, 0.0, 0.0)
-            self._metrics.workers.set(len(self._list_ready()))
+            lost = await self._run(index, worker)
             if not self._started[index].done():
                 # The first try is the business of whoever called start().
                 self._started[index].set_exception(lost)
@@ -167,6 +162,16 @@ class Workers:
             delay = _delay(failures)
             log.warning("worker lost", reason=str(lost), retry_in=delay)
             await asyncio.sleep(delay)
+
+    async def _run(self, index: int, worker: WorkerProcess) -> WorkerLost:
+        """Run a worker to its end and return what that was."""
+        try:
+            await worker.run(functools.partial(self._on_ready, index, worker))
+        except WorkerLost as exc:
+            return exc
+        finally:
+            self._count(index, 0.0, 0.0)
+            self._metrics.workers.set(len(self._list_ready()))
 
     def _on_ready(self, index: int, worker: WorkerProcess) -> None:
         self._metrics.workers.set(len(self._list_ready()))
