@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo run test check format bench-words bench-latency bench-soak clean
+.PHONY: help demo run test check format readme bench-words bench-latency bench-soak clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ bench-latency: $(STAMP) ## how late captions are, on one stream
 
 bench-soak: $(STAMP) ## memory and lag of one looping stream, 30 minutes
 	$(BIN)/python -m tests.bench.soak $(ARGS)
+
+readme: $(STAMP) ## bring the README's tables up to date
+	$(BIN)/python -m tests.readme_tables
 
 clean: ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -31,7 +31,7 @@ ENV_PREFIX = "CAPTIOND_"
 ENV_DELIMITER = "__"
 DEFAULT_FILE = Path("captiond.toml")
 
-Port = Annotated[int, Field(ge=0, le=65535, description="0 takes a free port")]
+Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -50,7 +50,7 @@ class Http(Section):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Port = 8080
-    """Port to listen on."""
+    """Port to listen on; 0 takes a free one."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 65_536
     """Largest request body; a larger one gets 413."""
 
@@ -61,7 +61,7 @@ class WebSocket(Section):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Port = 8081
-    """Port to listen on."""
+    """Port to listen on; 0 takes a free one."""
 
 
 class Admin(Section):
@@ -70,7 +70,7 @@ class Admin(Section):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Port = 8082
-    """Port to listen on."""
+    """Port to listen on; 0 takes a free one."""
 
 
 class WebRtc(Section):

@@ -22,7 +22,7 @@ def test_defaults_are_safe() -> None:
 def test_later_sources_win(tmp_path: Path) -> None:
     """File, then environment, then flags; keys that one leaves out stay."""
     file = tmp_path / "captiond.toml"
-    file.write_text('[http]\nport = 1\nmax_body_bytes = 2048\n[admin]\nport = 1\n')
+    file.write_text("[http]\nport = 1\nmax_body_bytes = 2048\n[admin]\nport = 1\n")
     config = load(
         file=file,
         environ={"CAPTIOND_HTTP__PORT": "2", "CAPTIOND_WEBSOCKET__PORT": "2"},
@@ -74,7 +74,7 @@ def test_mistakes_are_named(
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     """A file that was asked for must be there."""
-    with pytest.raises(ConfigError, match="nothing.toml: can't be read"):
+    with pytest.raises(ConfigError, match=r"nothing\.toml: can't be read"):
         load(file=tmp_path / "nothing.toml", environ={})
 
 

@@ -7,11 +7,23 @@ over the network is cleaned first: a caption must not be able to drive the termi
 
 from __future__ import annotations
 
+import errno
+import os
+
 from rich.console import Console
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would exit here, which leaves an event loop and its tasks in pieces.
+        self.quiet = True
+        # What is still buffered has to go somewhere when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, markup=False)
+    console = _Console(stderr=stderr, highlight=False, markup=False)
     # Lines in a file or a pipe must stay whole.
     console.soft_wrap = not console.is_terminal
     return console

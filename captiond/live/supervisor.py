@@ -104,6 +104,9 @@ class Supervisor:
         """Audio that fell out of the ring, told when an engine hears again."""
         self._degraded = False
         self._degrade_timer: asyncio.TimerHandle | None = None
+        self._overflow = logs.Throttle(
+            lambda count: self._log.warning("audio ring is full", chunks_lost=count)
+        )
 
     @property
     def lag(self) -> float:
@@ -119,6 +122,7 @@ class Supervisor:
         """Take audio. Never waits: what the ring can't hold falls out, counted."""
         for lost in self._ring.push(chunk):
             self._metrics.audio_discarded_seconds.labels("ring_full").inc(lost.duration)
+            self._overflow.hit()
             start = lost.start if self._unheard is None else self._unheard.start
             self._unheard = Gap(start=start, end=lost.end, reason="engine_unavailable")
         self._wake.set()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,7 @@ def run(
     [
         ([], ["captiond demo", "Exit codes"]),
         (["--help"], ["captiond demo", "doctor"]),
-        (["serve", "--help"], ["Examples:", "--ws-port", "8081"]),
+        (["--version"], ["Examples:", "--ws-port", "8081"]),
         (["demo", "--help"], ["Examples:", "error rate"]),
         (["publish", "--help"], ["Examples:", "--token-file", "--loop"]),
         (["watch", "-h"], ["Examples:", "--replay", "ws://127.0.0.1:8081"]),
@@ -140,8 +143,6 @@ def test_doctor_names_old_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_doctor_names_a_port_that_is_taken() -> None:
     """A port with a listener is not free."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         finding = doctor.check_port("http", "127.0.0.1", port)
@@ -158,3 +159,17 @@ async def test_doctor_checks_udp() -> None:
 def test_doctor_finds_the_model() -> None:
     """The model lies in the package."""
     assert doctor.check_model().advice is None
+
+
+def test_broken_pipe_ends_quietly() -> None:
+    """When whoever read the output has left, there is no traceback."""
+    command = [sys.executable, "-m", "captiond", "--version"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert errors == b""
