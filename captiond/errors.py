@@ -8,7 +8,8 @@ CaptiondError
 │   └── Unavailable        no room now; carries the seconds to wait
 ├── EngineError            an engine failed; says whether another try may help
 ├── StreamNotFound         nobody published under that name
-└── StreamNameError        a name that no stream can have
+├── StreamNameError        a name that no stream can have
+└── …                      the command line's own, each beside its command
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def test_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_repeated_faults_are_one_line_a_second() -> None:
     """A throttle counts what it doesn't write."""
-    now, written = 0.0, []
+    now = 0.0
+    written: list[int] = []
     throttle = logs.Throttle(written.append, clock=lambda: now)
     for step in range(25):
         now = step * 0.1

@@ -2,8 +2,9 @@
 Stable prefixes: which words of an interim will not change any more.
 
 A word is stable once two hypotheses in a row agree on it (LocalAgreement-2, Macháček
-et al. 2023, arXiv 2307.14743). What is stable stays as it was shown: later hypotheses
-are aligned to it, and only what follows it is taken from them.
+et al. 2023, arXiv 2307.14743) and another word follows it: at its end an engine guesses
+from half a word, and ends the sentence. What is stable stays as it was shown: later
+hypotheses are aligned to it, and only what follows it is taken from them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Stabiliser:
             1
             for _ in itertools.takewhile(
                 lambda pair: _key(pair[0]) == _key(pair[1]),
-                zip(self._tail, tail, strict=False),
+                zip(self._tail, tail[:-1], strict=False),
             )
         )
         self._stable += tail[:agreed]

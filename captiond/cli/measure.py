@@ -7,8 +7,8 @@ was spoken go in; seconds come out. Publisher and reader must share a clock.
 
 Words are paired with the spoken ones by :func:`captiond.cli.align.align`, first the
 finals with the whole reference, which gives each cue its part of it, then each state
-of a cue with that part. Spoken words without times, and cues that end in one, are
-left out.
+of a cue with that part. Left out are spoken words without times, and cues that begin or
+end in a word the reference doesn't have: nobody knows when that was spoken.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ def latencies(
     """Measure the captions of one file that was published from ``started_at`` on."""
     result = Latencies()
     shown_at: dict[int, float] = {}
-    for cue, (first, last) in _parts(captions, spoken).items():
+    for cue, part in _parts(captions, spoken).items():
         states = [c for c in captions if c.cue == cue and c.text.strip()]
-        onset, end = spoken[first].start, spoken[last].end
-        if onset is not None:
+        onset, end = spoken[part.first].start, spoken[part.last].end
+        if onset is not None and part.begins:
             result.first_interim.append(states[0].at - started_at - onset)
-        if end is not None:
+        if end is not None and part.ends:
             result.final.append(states[-1].at - started_at - end)
-        part = [word.text for word in spoken[first : last + 1]]
+        words = [word.text for word in spoken[part.first : part.last + 1]]
         for state in states:
             heard = tokens(state.text)
-            for mine, theirs in align(heard, part, prefix=True):
-                if heard[mine] == part[theirs]:
-                    shown_at.setdefault(first + theirs, state.at)
+            for mine, theirs in align(heard, words, prefix=True):
+                if heard[mine] == words[theirs]:
+                    shown_at.setdefault(part.first + theirs, state.at)
     for index, at in sorted(shown_at.items()):
         word_end = spoken[index].end
         if word_end is not None:
@@ -120,10 +120,19 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
-def _parts(
-    captions: Sequence[Shown], spoken: Sequence[SpokenWord]
-) -> dict[int, tuple[int, int]]:
-    """Return for each cue with a final the first and last spoken word in it."""
+@dataclasses.dataclass(slots=True)
+class _Part:
+    """The spoken words, by index, that a cue's final stands for."""
+
+    first: int
+    last: int
+    begins: bool = False
+    """Whether the final's first word is one of them; ``ends`` likewise its last."""
+    ends: bool = False
+
+
+def _parts(captions: Sequence[Shown], spoken: Sequence[SpokenWord]) -> dict[int, _Part]:
+    """Return for each cue with a final its part of the reference."""
     heard: list[str] = []
     cues: list[int] = []
     for caption in captions:
@@ -131,10 +140,12 @@ def _parts(
             words = tokens(caption.text)
             heard += words
             cues += [caption.cue] * len(words)
-    parts: dict[int, tuple[int, int]] = {}
+    parts: dict[int, _Part] = {}
     for mine, theirs in align(heard, [word.text for word in spoken]):
-        first, _ = parts.get(cues[mine], (theirs, theirs))
-        parts[cues[mine]] = (first, theirs)
+        part = parts.setdefault(cues[mine], _Part(theirs, theirs))
+        part.last = theirs
+        part.begins |= mine == 0 or cues[mine - 1] != cues[mine]
+        part.ends = mine + 1 == len(cues) or cues[mine + 1] != cues[mine]
     return parts
 
 

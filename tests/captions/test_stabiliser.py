@@ -36,8 +36,8 @@ def test_case_and_punctuation_do_not_break_agreement() -> None:
 def test_stable_words_stay_when_the_engine_changes_its_mind() -> None:
     """A later hypothesis changes only what follows the stable words."""
     stabiliser = Stabiliser()
-    stabiliser.update("the spring of hope")
-    stabiliser.update("the spring of hope")
+    stabiliser.update("the spring of hope it")
+    stabiliser.update("the spring of hope it")
 
     shown = stabiliser.update("the string of hope it was")
     assert shown.text == "the spring of hope it was"
@@ -46,11 +46,20 @@ def test_stable_words_stay_when_the_engine_changes_its_mind() -> None:
 def test_inserted_word_is_not_shown_twice() -> None:
     """Alignment, not counting, decides where the stable words end."""
     stabiliser = Stabiliser()
-    stabiliser.update("a cold dip")
-    stabiliser.update("a cold dip")
+    stabiliser.update("a cold dip rest")
+    stabiliser.update("a cold dip rest")
 
     shown = stabiliser.update("well a cold dip restores")
     assert shown.text == "a cold dip restores"
+
+
+def test_last_word_is_never_stable() -> None:
+    """The full stop that an engine puts after half a sentence must not stay."""
+    stabiliser = Stabiliser()
+    stabiliser.update("It was the.")
+    stabiliser.update("It was the.")
+
+    assert stabiliser.update("It was the age of").text == "It was the age of"
 
 
 def test_covered_prefers_the_nearest_length() -> None:

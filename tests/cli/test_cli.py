@@ -30,7 +30,7 @@ def run(
     [
         ([], ["captiond demo", "Exit codes"]),
         (["--help"], ["captiond demo", "doctor"]),
-        (["--version"], ["Examples:", "--ws-port", "8081"]),
+        (["serve", "--help"], ["Examples:", "--ws-port", "8081"]),
         (["demo", "--help"], ["Examples:", "error rate"]),
         (["publish", "--help"], ["Examples:", "--token-file", "--loop"]),
         (["watch", "-h"], ["Examples:", "--replay", "ws://127.0.0.1:8081"]),
@@ -163,7 +163,7 @@ def test_doctor_finds_the_model() -> None:
 
 def test_broken_pipe_ends_quietly() -> None:
     """When whoever read the output has left, there is no traceback."""
-    command = [sys.executable, "-m", "captiond", "--version"]
+    command = [sys.executable, "-m", "captiond"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
