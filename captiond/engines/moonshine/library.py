@@ -1,7 +1,7 @@
 """
 The seam to the moonshine-voice library: its model, and its streams as a source.
 
-Everything that knows the library is here and in :mod:`.threads`; another decoder takes
+Everything that knows the library is here and in :mod:`.runtime`; another decoder takes
 the place of the library by giving the same :class:`Source`. Only workers import this.
 """
 
@@ -15,7 +15,7 @@ import numpy
 from moonshine_voice import ModelArch, get_model_path
 from moonshine_voice.transcriber import Stream, Transcriber
 
-from captiond.engines.moonshine.threads import one_thread
+from captiond.engines.moonshine.runtime import runtime
 from captiond.media.chunk import SAMPLE_RATE
 
 MODEL = "tiny-en"
@@ -62,10 +62,10 @@ class Model:
     """The loaded model; opens sources that share it."""
 
     def __init__(self) -> None:
-        with one_thread() as self.single_threaded:
-            self._transcriber = Transcriber(
-                str(get_model_path(MODEL)), ModelArch.TINY, options=_OPTIONS
-            )
+        runtime()
+        self._transcriber = Transcriber(
+            str(get_model_path(MODEL)), ModelArch.TINY, options=_OPTIONS
+        )
 
     def open(self) -> Source:
         """Open a source with an empty past."""
@@ -87,6 +87,8 @@ class _LibraryStream:
 
     def update(self) -> list[Line]:
         flags = Transcriber.MOONSHINE_FLAG_FORCE_UPDATE
+        transcript = self._stream.update_transcription(flags)
+        runtime().release()
         return [
             Line(
                 id=line.line_id,
@@ -95,7 +97,7 @@ class _LibraryStream:
                 text=line.text.strip(),
                 complete=line.is_complete,
             )
-            for line in self._stream.update_transcription(flags).lines
+            for line in transcript.lines
         ]
 
     def close(self) -> None:

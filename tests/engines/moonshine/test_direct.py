@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-import pytest
-
 from captiond.engines.moonshine.direct import transcribe, transcribe_directly
 from captiond.engines.moonshine.library import Model
 from captiond.live.session import Closed, Hypothesis
@@ -24,15 +19,3 @@ def test_transcribe_gives_interims() -> None:
 
     assert events[-1] == Closed()
     assert any(isinstance(event, Hypothesis) and not event.final for event in events)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_model_has_no_threads() -> None:
-    """Loading the model starts no threads that compute."""
-    before = len(os.listdir("/proc/self/task"))
-    model = Model()
-
-    assert model.single_threaded
-    assert len(os.listdir("/proc/self/task")) == before
-
-    model.close()
