@@ -91,8 +91,8 @@ class Audio(Section):
     reorder_ms: Annotated[int, Field(ge=0, le=500)] = 60
     """How long a missing packet is waited for."""
     max_fill: Seconds = 2.0
-    """Longest hole in RTP time that is filled with silence; beyond it the clock is
-    anchored anew."""
+    """Longest hole in RTP time that is filled with silence, and longest surplus of
+    silence that is made up for; beyond either the clock is anchored anew."""
     silence_after: Seconds = 0.3
     """Seconds without packets after which silence is fed to the engine."""
     gap_event: Seconds = 0.2
@@ -106,6 +106,8 @@ class EngineSection(Section):
     """Entry point of the group ``captiond.engines``."""
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Worker processes of a local engine; 0 means cores - 1, at least 1."""
+    worker_memory_bytes: Annotated[int, Field(ge=1 << 28)] = 1 << 31
+    """Memory beyond which a worker is replaced; its audio is sent again."""
     interim_interval: Annotated[float, Field(ge=0.1, le=5)] = 0.3
     """Seconds of new audio between two interims while the machine keeps up."""
     ring_seconds: Annotated[float, Field(ge=5, le=600)] = 60.0
@@ -147,7 +149,9 @@ class Limits(Section):
     """Upper bounds of what the daemon takes on."""
 
     streams: Count = 64
-    """Streams with a publisher, or whose readers wait for one."""
+    """Streams with a publisher, or one that may come back."""
+    waiting_streams: Count = 64
+    """Streams whose readers wait for a first publisher."""
     subscribers: Count = 10_000
     """Readers over all streams."""
 

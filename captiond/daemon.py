@@ -8,6 +8,7 @@ with 1001, all within ``drain.timeout``. A second signal ends at once.
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import os
 import signal
@@ -21,9 +22,11 @@ from captiond.clock import utc_now
 from captiond.config import Config, is_loopback
 from captiond.egress import wire
 from captiond.egress.websocket import WebSocketEgress
+from captiond.events import StreamState
 from captiond.hub.hub import Hub
 from captiond.ingest import guards
 from captiond.ingest.whip import WhipEndpoint
+from captiond.live.session import Engine
 from captiond.metrics import Metrics
 from captiond.streams import Streams
 from captiond.web import problems
@@ -74,7 +77,9 @@ async def run(
             websocket = WebSocketEgress(config, hub, metrics)
             server = await stack.enter_async_context(websocket.serve())
             http = await stack.enter_async_context(_http(config, metrics, hub, streams))
-            admin = await stack.enter_async_context(_admin(config, metrics, streams))
+            admin = await stack.enter_async_context(
+                _admin(config, metrics, hub, streams, engine)
+            )
             addresses = Addresses(
                 http=_url("http", config.http.host, http),
                 websocket=_url(
@@ -145,18 +150,18 @@ async def _http(
 
 @asynccontextmanager
 async def _admin(
-    config: Config, metrics: Metrics, streams: Streams
+    config: Config, metrics: Metrics, hub: Hub, streams: Streams, engine: Engine
 ) -> AsyncIterator[int]:
     def refresh() -> None:
         metrics.engine_lag_seconds.set(
             max((each.lag for each in streams.all()), default=0.0)
         )
-        metrics.streams.clear()
-        for each in streams.all():
-            metrics.streams.labels(each.channel.log.state.value).inc()
+        states = collections.Counter(each.log.state for each in hub.channels())
+        for state in StreamState:
+            metrics.streams.labels(state.value).set(states[state])
 
     def not_ready() -> str | None:
-        return "draining" if streams.draining else None
+        return "draining" if streams.draining else engine.not_ready
 
     app = web.Application()
     AdminApi(metrics, refresh=refresh, not_ready=not_ready).add_routes(app.router)

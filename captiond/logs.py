@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import FilteringBoundLogger, Processor
 
 from captiond.config import Log
@@ -25,10 +26,20 @@ def setup(config: Log) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    # Local variables hold requests, and those hold tokens: never in a traceback.
     final: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [
+            structlog.dev.ConsoleRenderer(
+                exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [
+            structlog.processors.ExceptionRenderer(
+                ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ]
     )
     level = getattr(logging, config.level.upper())
     structlog.configure(
@@ -47,6 +58,7 @@ def setup(config: Log) -> None:
             ],
         )
     )
+    handler.addFilter(_OnePerSecond())
     root = logging.getLogger()
     root.handlers = [handler]
     # The libraries speak at info about every packet and check; ours is the story.
@@ -57,6 +69,30 @@ def get(name: str, **context: object) -> Logger:
     """Return a logger that carries ``context`` on every line."""
     logger: Logger = structlog.get_logger().bind(part=name, **context)
     return logger
+
+
+class _OnePerSecond(logging.Filter):
+    """
+    Lets one line per second and library through, with a count of the others.
+
+    What strangers send makes libraries write a line each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._throttles: dict[str, Throttle] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        counts: list[int] = []
+        throttle = self._throttles.get(record.name)
+        if throttle is None:
+            throttle = self._throttles[record.name] = Throttle(counts.append)
+        throttle.write = counts.append
+        throttle.hit()
+        if counts and counts[0] > 1:
+            record.msg = f"{record.getMessage()} (and {counts[0] - 1} lines before it)"
+            record.args = None
+        return bool(counts)
 
 
 class Throttle:
@@ -77,7 +113,7 @@ class Throttle:
         interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._write = write
+        self.write = write
         self._interval = interval
         self._clock = clock
         self._count = 0
@@ -88,6 +124,6 @@ class Throttle:
         self._count += 1
         now = self._clock()
         if now - self._last >= self._interval:
-            self._write(self._count)
+            self.write(self._count)
             self._count = 0
             self._last = now

@@ -92,6 +92,14 @@ class Metrics:
         self.audio_filled_seconds = self._counter(
             "captiond_audio_filled_seconds", "Silence put in for audio", ["reason"]
         )
+        self.audio_trimmed_seconds = self._counter(
+            "captiond_audio_trimmed_seconds",
+            "Silence left out to make up for silence put in",
+        )
+        self.clock_forgiven_seconds = self._counter(
+            "captiond_clock_forgiven_seconds",
+            "Silence put in that was too much to make up for",
+        )
         self.audio_discarded_seconds = self._counter(
             "captiond_audio_discarded_seconds", "Audio no engine heard", ["reason"]
         )

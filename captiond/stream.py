@@ -18,7 +18,7 @@ from captiond.config import Config
 from captiond.events import Caption, Gap, MediaTime, Status, StreamState
 from captiond.hub.hub import Channel, Hub
 from captiond.ingest.peer import Peer
-from captiond.live.session import Engine, Hypothesis
+from captiond.live.session import Engine, Flushed, Hypothesis, Settled
 from captiond.live.supervisor import (
     Degraded,
     SessionLost,
@@ -32,6 +32,9 @@ from captiond.recent import RecentLatencies
 
 FLUSH_TIMEOUT = 10.0
 """Seconds that the last words of a publisher may take."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that an engine may take to close a session that has nothing to say."""
 
 
 class Stream:
@@ -58,7 +61,6 @@ class Stream:
     ) -> None:
         self.channel = channel
         self.publisher: Peer | None = None
-        self.running = False
         self.latencies = RecentLatencies()
         self.cues = 0
         self.words = 0
@@ -68,6 +70,8 @@ class Stream:
         self._metrics = metrics
         self._log = logs.get("stream", stream=channel.log.name)
         self._supervisor: Supervisor | None = None
+        """Of this life; None while the stream has none."""
+        self._degraded = False
         self._builder = CueBuilder()
         self._arrivals = ArrivalClock()
         self._began: float | None = None
@@ -80,6 +84,11 @@ class Stream:
     def name(self) -> str:
         """The stream's name."""
         return self.channel.log.name
+
+    @property
+    def running(self) -> bool:
+        """Whether the stream has a life: a publisher, or one that may come back."""
+        return self._supervisor is not None
 
     @property
     def position(self) -> MediaTime:
@@ -106,40 +115,33 @@ class Stream:
             self._linger.cancel()
             self._linger = None
         self._end.clear()
-        if not self.running:
-            self.running = True
-            self._supervisor = Supervisor(
-                self._engine,
-                self.name,
-                config=self._config.engine,
-                metrics=self._metrics,
-                on_event=self._on_event,
-            )
+        if self._supervisor is None:
+            self._supervisor = self._new_supervisor()
             start(self._run(self._supervisor))
         older = self.publisher
         if older is not None:
             older.finish()
             older.end("replaced by a newer publisher")
         self.publisher = peer
-        if self.channel.log.state is not StreamState.LIVE:
-            self._publish_state(StreamState.LIVE, "a publisher connected")
+        self._tell_state("a publisher connected")
 
     async def disconnect(self, peer: Peer, reason: str) -> None:
         """Deliver a publisher's last words, then wait for the next one."""
-        if peer is not self.publisher:
+        if peer is not self.publisher or self._supervisor is None:
             return
-        assert self._supervisor is not None
-        await self._flush(self._supervisor)
+        if not await self._supervisor.flush(timeout=FLUSH_TIMEOUT):
+            # The engine may come back while the stream lingers, and say them then.
+            self._log.warning("last words are late", lag=round(self.lag, 1))
         if peer is not self.publisher:
             return  # another one came while the last words were spoken
         self.publisher = None
-        self._publish_state(StreamState.PAUSED, reason)
+        self._tell_state(reason)
         self._linger = asyncio.get_running_loop().call_later(
             self._config.stream.linger, self._end.set
         )
 
     def end(self) -> None:
-        """End the stream as soon as its last words are out."""
+        """End the stream; its publishers have gone."""
         self._end.set()
 
     def origin(self, arrival: float) -> MediaTime:
@@ -167,12 +169,30 @@ class Stream:
                 case _:
                     assert_never(output)
 
+    def _new_supervisor(self) -> Supervisor:
+        def on_event(event: SupervisorEvent) -> None:
+            # What an earlier life of the stream still says is nobody's any more.
+            if supervisor is self._supervisor:
+                self._on_event(event)
+            else:
+                self._metrics.events_discarded.labels("stream_ended").inc()
+
+        self._degraded = False
+        supervisor = Supervisor(
+            self._engine,
+            self.name,
+            config=self._config.engine,
+            metrics=self._metrics,
+            on_event=on_event,
+        )
+        return supervisor
+
     async def _run(self, supervisor: Supervisor) -> None:
         """Live until nobody publishes for the linger time. Never raises."""
         self._log.info("stream opened", epoch=self.channel.log.epoch)
         reason = "nobody publishes"
         try:
-            await self._live(supervisor)
+            await self._live(supervisor, reason)
         except asyncio.CancelledError:
             reason = "abandoned"
             raise
@@ -180,6 +200,7 @@ class Stream:
             reason = "failed"
             self._log.exception("stream failed")
         finally:
+            self._close_life(supervisor, reason)
             self._log.info(
                 "stream closed",
                 reason=reason,
@@ -187,43 +208,48 @@ class Stream:
                 cues=self.cues,
                 words=self.words,
             )
-            if self._supervisor is supervisor and self.running:
-                self._close_life(reason)
 
-    async def _live(self, supervisor: Supervisor) -> None:
+    async def _live(self, supervisor: Supervisor, reason: str) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(supervisor.run())
-            await self._end.wait()
-            self._close_life("nobody publishes")
+            speaking = tasks.create_task(supervisor.run())
+            # A publisher may have come in the moment the waiter was woken.
+            while not self._end.is_set():
+                await self._end.wait()
+            self._close_life(supervisor, reason)
             supervisor.stop()
+            await asyncio.wait({speaking}, timeout=CLOSE_TIMEOUT)
+            speaking.cancel()
 
-    def _close_life(self, reason: str) -> None:
+    def _close_life(self, supervisor: Supervisor, reason: str) -> None:
         """Close what is open; from here on a publisher starts a new life."""
-        self._finish_cue()
-        self.running = False
-        self.publisher = None
-        self._publish_state(StreamState.ENDED, reason)
-
-    async def _flush(self, supervisor: Supervisor) -> None:
-        if not await supervisor.flush(timeout=FLUSH_TIMEOUT):
-            self._log.warning("the engine didn't finish", lag=round(self.lag, 1))
-        self._finish_cue()
-
-    def _finish_cue(self) -> None:
-        for caption in self._builder.finish():
-            self._publish_caption(caption)
+        if supervisor is not self._supervisor:
+            return
+        self._publish_all(self._builder.finish())
+        unheard = supervisor.give_up_unheard()
+        if unheard is not None:
+            self._hub.publish(self.channel, unheard)
+        self._supervisor = None
+        if self.publisher is not None:
+            self.publisher.end(f"the stream ended: {reason}")
+            self.publisher = None
+        self._tell_state(reason)
 
     def _on_event(self, event: SupervisorEvent) -> None:
         match event:
             case Hypothesis():
                 self._on_hypothesis(event)
+            case Settled():
+                self._publish_all(self._builder.settled(event.time))
+            case Flushed():
+                # Everything was answered: what is open now nobody will finish.
+                self._publish_all(self._builder.finish())
             case SessionLost():
                 self._builder.session_lost()
             case Gap():
                 self._hub.publish(self.channel, event)
             case Degraded():
-                state = StreamState.DEGRADED if event.degraded else StreamState.LIVE
-                self._publish_state(state, event.reason)
+                self._degraded = event.degraded
+                self._tell_state(event.reason)
             case _:
                 pass  # nothing that readers see
 
@@ -244,7 +270,10 @@ class Stream:
             language=event.language,
             engine=self._engine.name,
         )
-        for caption in self._builder.update(utterance):
+        self._publish_all(self._builder.update(utterance))
+
+    def _publish_all(self, captions: list[Caption]) -> None:
+        for caption in captions:
             self._publish_caption(caption)
 
     def _publish_caption(self, caption: Caption) -> None:
@@ -268,5 +297,15 @@ class Stream:
             self._metrics.cues.inc()
             self._metrics.words.inc(count)
 
-    def _publish_state(self, state: StreamState, reason: str) -> None:
-        self._hub.publish(self.channel, Status(state=state, reason=reason))
+    def _tell_state(self, reason: str) -> None:
+        """Tell readers what the stream is doing, if that has changed."""
+        if self._supervisor is None:
+            state = StreamState.ENDED
+        elif self.publisher is None:
+            state = StreamState.PAUSED
+        elif self._degraded:
+            state = StreamState.DEGRADED
+        else:
+            state = StreamState.LIVE
+        if state is not self.channel.log.state:
+            self._hub.publish(self.channel, Status(state=state, reason=reason))

@@ -86,6 +86,9 @@ class Streams:
 
     def run_peer(self, peer: Peer) -> None:
         """Run a publisher until it ends."""
+        self._peers.add(peer)
+        if self.draining:
+            peer.end("captiond is stopping")
         task = self._tasks.create_task(self._run_peer(peer))
         self._peer_tasks.add(task)
         task.add_done_callback(self._peer_tasks.discard)
@@ -93,6 +96,7 @@ class Streams:
     def connected(self, peer: Peer) -> None:
         """Give the stream to a publisher whose connection stands."""
         try:
+            self._hub.check_room(peer.stream)
             channel = self._hub.open(peer.stream)
         except Unavailable as exc:
             peer.end(f"refused: {exc.detail}")
@@ -107,6 +111,7 @@ class Streams:
                 metrics=self._metrics,
             )
         stream.connect(peer, self._run_stream)
+        self._metrics.publishers.inc()
         self._forget_streams()
 
     def origin(self, peer: Peer, arrival: float) -> MediaTime:
@@ -122,13 +127,13 @@ class Streams:
     async def drain(self) -> None:
         """Take no more publishers, end those that are there, deliver the last words."""
         self.draining = True
-        for peer in tuple(self._peers):
+        for peer in self._peers:
             peer.end("captiond is stopping")
-        if self._peer_tasks:
+        while self._peer_tasks:
             await asyncio.wait(self._peer_tasks)
         for stream in self.all():
             stream.end()
-        if self._stream_tasks:
+        while self._stream_tasks:
             await asyncio.wait(self._stream_tasks)
 
     def abandon(self) -> None:
@@ -142,19 +147,23 @@ class Streams:
         task.add_done_callback(self._stream_tasks.discard)
 
     async def _run_peer(self, peer: Peer) -> None:
-        self._peers.add(peer)
-        self._metrics.publishers.inc()
         try:
-            reason = await peer.run()
+            reason = await self._reason_of(peer)
             stream = self._streams.get(peer.stream)
             if stream is not None:
                 await stream.disconnect(peer, reason)
-        except Exception:  # noqa: BLE001 - the outermost frame of a publisher
-            self._log.exception("publisher failed", stream=peer.stream)
         finally:
-            self._metrics.publishers.dec()
+            if peer.was_connected:
+                self._metrics.publishers.dec()
             self._peers.discard(peer)
             self.on_peer_ended(peer)
+
+    async def _reason_of(self, peer: Peer) -> str:
+        try:
+            return await peer.run()
+        except Exception:  # noqa: BLE001 - the outermost frame of a publisher
+            self._log.exception("publisher failed", stream=peer.stream)
+            return "failed"
 
     def _forget_streams(self) -> None:
         """Forget the streams whose logs the hub has forgotten."""

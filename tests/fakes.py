@@ -42,48 +42,57 @@ class ScriptedSession:
     Args:
         fail_after: Chunks after which the session fails.
         deaf: Whether it takes audio and says nothing.
+        pace: Seconds that each chunk takes.
 
     """
 
     capabilities = Capabilities()
 
-    def __init__(self, *, fail_after: int | None = None, deaf: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        fail_after: int | None = None,
+        deaf: bool = False,
+        pace: float = 0.0,
+    ) -> None:
+        self._pace = pace
         self._fail_after = fail_after
         self._deaf = deaf
         self._events: asyncio.Queue[SessionEvent] = asyncio.Queue(1000)
         self._open: list[AudioChunk] = []
         self.heard: list[int] = []
+        self.abandoned = False
 
     async def send_audio(self, chunk: AudioChunk) -> None:
         if self._deaf:
             return
         if self._fail_after is not None and len(self.heard) >= self._fail_after:
-            self._events.put_nowait(
-                SessionError(code="scripted", reason="as told", retryable=True)
-            )
+            self.emit(SessionError(code="scripted", reason="as told", retryable=True))
             return
+        if self._pace:
+            await asyncio.sleep(self._pace)
         self.heard.append(number_of(chunk))
         self._open.append(chunk)
         self._say(final=len(self._open) == WORDS_PER_UTTERANCE)
 
     async def send_video(self, image: VideoImage) -> None:
-        self._events.put_nowait(Unsupported(capability="video"))
+        self.emit(Unsupported(capability="video"))
 
     async def send_text(self, text: str) -> None:
-        self._events.put_nowait(Unsupported(capability="text"))
+        self.emit(Unsupported(capability="text"))
 
     async def send_tool_response(self, response: ToolResponse) -> None:
-        self._events.put_nowait(Unsupported(capability="tools"))
+        self.emit(Unsupported(capability="tools"))
 
     async def interrupt(self) -> None:
-        self._events.put_nowait(Unsupported(capability="interrupt"))
+        self.emit(Unsupported(capability="interrupt"))
 
     async def flush(self) -> None:
         if self._deaf:
             return
         if self._open:
             self._say(final=True)
-        self._events.put_nowait(Flushed())
+        self.emit(Flushed())
 
     async def receive(self) -> AsyncIterator[SessionEvent]:
         while True:
@@ -92,13 +101,20 @@ class ScriptedSession:
             if isinstance(event, Closed):
                 return
 
+    def emit(self, event: SessionEvent) -> None:
+        """Say something."""
+        self._events.put_nowait(event)
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
     async def close(self) -> None:
         await self.flush()
-        self._events.put_nowait(Closed())
+        self.emit(Closed())
 
     def _say(self, *, final: bool) -> None:
         first, last = self._open[0], self._open[-1]
-        self._events.put_nowait(
+        self.emit(
             Hypothesis(
                 utterance=str(number_of(first)),
                 final=final,
@@ -108,7 +124,7 @@ class ScriptedSession:
             )
         )
         settled = last.end if final else first.start
-        self._events.put_nowait(Settled(time=settled, heard=last.end))
+        self.emit(Settled(time=settled, heard=last.end))
         if final:
             self._open.clear()
 
@@ -121,10 +137,13 @@ class ScriptedEngine:
         fail_after: Chunks after which each session in turn fails; later ones don't.
         refuse: How many times opening fails first.
         deaf: How many of the first sessions hear nothing.
+        pace: Seconds that each chunk takes.
+        retryable: Whether another try may help when opening fails.
 
     """
 
     name = "scripted"
+    not_ready: str | None = None
 
     def __init__(
         self,
@@ -132,10 +151,14 @@ class ScriptedEngine:
         fail_after: Sequence[int | None] = (),
         refuse: int = 0,
         deaf: int = 0,
+        pace: float = 0.0,
+        retryable: bool = True,
     ) -> None:
+        self._pace = pace
+        self._retryable = retryable
         self._fail_after = list(fail_after)
         self._deaf = deaf
-        self._refuse = refuse
+        self.refuse = refuse
         self.sessions: list[ScriptedSession] = []
 
     async def start(self) -> None:
@@ -145,12 +168,13 @@ class ScriptedEngine:
         """Nothing is shared."""
 
     async def open(self, *, stream: str) -> ScriptedSession:
-        if self._refuse:
-            self._refuse -= 1
-            raise EngineError("refused", "as told", retryable=True)
+        if self.refuse:
+            self.refuse -= 1
+            raise EngineError("refused", "as told", retryable=self._retryable)
         session = ScriptedSession(
             fail_after=self._fail_after.pop(0) if self._fail_after else None,
             deaf=len(self.sessions) < self._deaf,
+            pace=self._pace,
         )
         self.sessions.append(session)
         return session

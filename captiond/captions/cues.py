@@ -70,6 +70,13 @@ class CueBuilder:
         if self._open is not None:
             self._open.utterance = None
 
+    def settled(self, time: MediaTime) -> list[Caption]:
+        """Close a cue whose session was lost when no utterance can continue it."""
+        cue = self._open
+        if cue is None or cue.utterance is not None:
+            return []
+        return self.finish() if time > cue.caption.end + ADOPTION_GAP else []
+
     def finish(self) -> list[Caption]:
         """Close the open cue with the words it shows: nobody will finish it."""
         if self._open is None:

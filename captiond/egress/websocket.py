@@ -13,7 +13,7 @@ import dataclasses
 import http
 import socket
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -29,7 +29,7 @@ from captiond.config import Config
 from captiond.egress import wire
 from captiond.errors import StreamNameError, StreamNotFound, Unavailable
 from captiond.hub.hub import Channel, Hub
-from captiond.hub.log import Cursor, Message, Position
+from captiond.hub.log import Cursor, Message, Position, check_name
 from captiond.hub.subscriber import Subscriber
 from captiond.metrics import Metrics
 from captiond.problem import CONTENT_TYPE, problem
@@ -108,6 +108,7 @@ class WebSocketEgress:
         self._hub = hub
         self._metrics = metrics
         self._count = 0
+        self._outlets: set[_Outlet] = set()
         self._log = logs.get("websocket")
 
     @asynccontextmanager
@@ -129,15 +130,30 @@ class WebSocketEgress:
         try:
             yield server
         finally:
-            server.close(code=CloseCode.GOING_AWAY, reason="captiond is stopping")
-            await server.wait_closed()
+            await self._stop(server)
+
+    async def _stop(self, server: Server) -> None:
+        # A close frame would wait behind what a blocked reader doesn't take.
+        for outlet in self._outlets:
+            outlet.abort_if_blocked()
+        server.close(code=CloseCode.GOING_AWAY, reason="captiond is stopping")
+        try:
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+                await server.wait_closed()
+        except TimeoutError:
+            self._log.warning("readers didn't close", count=len(self._outlets))
+            for outlet in self._outlets:
+                outlet.abort()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer requests that can't be served before the handshake completes."""
         try:
             wanted = parse_target(request.path)
             self._require_room()
-            self._channel(wanted)
+            if wanted.wait:
+                self._hub.check_waiting_room(wanted.stream)
+            else:
+                self._hub.get(check_name(wanted.stream))
         except (LookupError, StreamNotFound) as exc:
             return _refuse(http.HTTPStatus.NOT_FOUND, _text(exc))
         except (ValueError, StreamNameError) as exc:
@@ -156,41 +172,33 @@ class WebSocketEgress:
                 retry_after=5,
             )
 
-    def _channel(self, wanted: Subscription) -> Channel:
-        if wanted.wait:
-            return self._hub.open(wanted.stream)
-        return self._hub.get(wanted.stream)
-
     async def _handle(self, connection: ServerConnection) -> None:
         request = connection.request
         assert request is not None
         wanted = parse_target(request.path)
+        # Opened here, not when it was admitted: only now it will be released.
+        channel = self._hub.open(wanted.stream)
+        gauge = self._metrics.subscribers.labels("websocket")
+        self._count += 1
+        gauge.inc()
         try:
-            channel = self._channel(wanted)
-        except (StreamNotFound, Unavailable) as exc:
-            # It went away between the admission and the handshake.
-            await connection.close(CloseCode.TRY_AGAIN_LATER, str(exc))
-            return
+            await self._serve_subscriber(connection, channel, wanted)
+        except* (ConnectionClosed, OSError):
+            pass  # how every connection ends
+        finally:
+            self._count -= 1
+            gauge.dec()
+            self._hub.release(channel)
+
+    async def _serve_subscriber(
+        self, connection: ServerConnection, channel: Channel, wanted: Subscription
+    ) -> None:
         sock: socket.socket = connection.transport.get_extra_info("socket")
         sock.setsockopt(
             socket.SOL_SOCKET,
             socket.SO_SNDBUF,
             self._config.subscribers.send_buffer_bytes,
         )
-        gauge = self._metrics.subscribers.labels("websocket")
-        self._count += 1
-        gauge.inc()
-        try:
-            await self._serve_subscriber(connection, channel, wanted)
-        except* ConnectionClosed:
-            pass  # how every connection ends
-        finally:
-            self._count -= 1
-            gauge.dec()
-
-    async def _serve_subscriber(
-        self, connection: ServerConnection, channel: Channel, wanted: Subscription
-    ) -> None:
         cursor = self._cursor(channel, wanted)
         async with asyncio.TaskGroup() as tasks:
             outlet = _Outlet(connection, tasks, self._config, self._metrics)
@@ -199,11 +207,13 @@ class WebSocketEgress:
             )
             hello = wire.encode_hello(channel.log, cursor, now=utc_now())
             connection.transport.write(frame_text(hello))
+            self._outlets.add(outlet)
             self._hub.attach(channel, subscriber)
             try:
                 await self._answer_messages(connection)
             finally:
                 self._hub.detach(channel, subscriber)
+                self._outlets.discard(outlet)
                 outlet.stop()
 
     def _cursor(self, channel: Channel, wanted: Subscription) -> Cursor:
@@ -262,23 +272,43 @@ class _Outlet:
         return transport.get_write_buffer_size() == 0
 
     def blocked(self) -> None:
-        self._draining = self._tasks.create_task(self._drain())
+        self._draining = self._start(self._drain())
 
     def cut(self, reason: str) -> None:
         self._metrics.subscribers_cut.labels(reason).inc()
-        self._metrics.events_discarded.labels("subscriber_too_slow").inc(
-            self.subscriber.behind
-        )
-        self._tasks.create_task(
-            self._connection.close(
-                CloseCode.TRY_AGAIN_LATER,
-                f"too slow ({reason}); come back with your position",
-            )
-        )
+        self._metrics.events_discarded.labels(reason).inc(self.subscriber.behind)
+        code, text = _FAREWELLS.get(reason, _TOO_SLOW)
+        self._start(self._close(code, f"{text} ({reason})"))
 
     def stop(self) -> None:
+        """Wait for nothing more."""
         if self._draining is not None:
             self._draining.cancel()
+
+    def abort(self) -> None:
+        """Close without a farewell."""
+        self._connection.transport.abort()
+
+    def abort_if_blocked(self) -> None:
+        """Close without a farewell if it couldn't be delivered."""
+        if self._connection.transport.get_write_buffer_size():
+            self.abort()
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
+        try:
+            return self._tasks.create_task(work)
+        except RuntimeError:
+            # The connection is ending this very moment.
+            work.close()
+            return None
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._connection.close(code, reason)
+        except TimeoutError:
+            # It takes not even the close frame.
+            self.abort()
 
     async def _drain(self) -> None:
         try:
@@ -288,6 +318,12 @@ class _Outlet:
             self.subscriber.cut("stalled")
         else:
             self.subscriber.resume()
+
+
+_TOO_SLOW = (CloseCode.TRY_AGAIN_LATER, "too slow; come back with your position")
+_FAREWELLS = {
+    "stream_forgotten": (CloseCode.GOING_AWAY, "the stream ended long ago"),
+}
 
 
 def _refuse(status: http.HTTPStatus, detail: str) -> Response:

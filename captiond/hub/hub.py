@@ -19,6 +19,9 @@ from captiond.hub.log import Encode, Message, StreamLog, check_name
 from captiond.hub.subscriber import Subscriber
 from captiond.metrics import Metrics
 
+_LIVING = frozenset({StreamState.LIVE, StreamState.PAUSED, StreamState.DEGRADED})
+_WAITING = frozenset({StreamState.WAITING})
+
 
 class Channel:
     """A stream's log together with those who read it."""
@@ -75,13 +78,12 @@ class Hub:
 
         Raises:
             StreamNameError: If no stream can have this name.
-            Unavailable: If there are as many streams as may be.
 
         """
         channel = self._channels.get(name)
         if channel is not None:
             return channel
-        self.check_room(name)
+        check_name(name)
         channel = self._channels[name] = Channel(
             StreamLog(
                 name,
@@ -94,7 +96,7 @@ class Hub:
 
     def check_room(self, name: str) -> None:
         """
-        Check that a channel of this name exists or may be opened.
+        Check that a stream of this name lives, or that there is room for it.
 
         Raises:
             StreamNameError: If no stream can have this name.
@@ -102,10 +104,33 @@ class Hub:
 
         """
         check_name(name)
-        live = len(self._channels) - len(self._ended)
-        if name not in self._channels and live >= self._config.limits.streams:
+        self._check(name, self._config.limits.streams, "limits.streams", _LIVING)
+
+    def check_waiting_room(self, name: str) -> None:
+        """
+        Check that a reader may wait for a stream of this name.
+
+        Raises:
+            StreamNameError: If no stream can have this name.
+            Unavailable: If readers wait for as many streams as may be.
+
+        """
+        check_name(name)
+        if name not in self._channels:
+            limit = self._config.limits.waiting_streams
+            self._check(name, limit, "limits.waiting_streams", _WAITING)
+
+    def _check(
+        self, name: str, limit: int, option: str, states: frozenset[StreamState]
+    ) -> None:
+        counted = {
+            channel.log.name
+            for channel in self._channels.values()
+            if channel.log.state in states
+        }
+        if name not in counted and len(counted) >= limit:
             raise Unavailable(
-                f"there are {live} streams already (limits.streams)", retry_after=10
+                f"there are {len(counted)} streams already ({option})", retry_after=10
             )
 
     def channels(self) -> list[Channel]:
@@ -142,21 +167,29 @@ class Hub:
         subscriber.notify()
 
     def detach(self, channel: Channel, subscriber: Subscriber) -> None:
-        """Remove a subscriber; a channel that nobody uses is forgotten."""
+        """Remove a subscriber."""
         subscriber.closed = True
         channel.subscribers.discard(subscriber)
-        unused = channel.log.state is StreamState.WAITING and channel.log.seq == 0
-        if unused and not channel.subscribers:
-            self._channels.pop(channel.log.name, None)
+
+    def release(self, channel: Channel) -> None:
+        """Forget a channel that nobody has published and nobody reads any more."""
+        if channel.log.state is StreamState.WAITING and not channel.subscribers:
+            self._forget(channel)
 
     def _track_state(self, channel: Channel) -> None:
         name = channel.log.name
+        if self._channels.get(name) is not channel:
+            return  # forgotten already
         if channel.log.state is not StreamState.ENDED:
             self._ended.pop(name, None)
             return
         self._ended[name] = None
         while len(self._ended) > self._config.history.ended_streams:
             oldest, _ = self._ended.popitem(last=False)
-            forgotten = self._channels.pop(oldest)
-            for subscriber in tuple(forgotten.subscribers):
-                subscriber.cut("stream_forgotten")
+            self._forget(self._channels[oldest])
+
+    def _forget(self, channel: Channel) -> None:
+        if self._channels.get(channel.log.name) is channel:
+            del self._channels[channel.log.name]
+        for subscriber in tuple(channel.subscribers):
+            subscriber.cut("stream_forgotten")

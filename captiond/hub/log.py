@@ -191,8 +191,10 @@ class StreamLog:
         What is gone is told by :attr:`Cursor.lost`: the numbers of the first and last
         event that can't be given, or of all of another epoch.
         """
-        if position.epoch != self.epoch or position.seq > self.seq:
+        if position.epoch != self.epoch:
             return Cursor(self, self.oldest - 1, lost=Lost("epoch", None, None))
+        if position.seq > self.seq:
+            return Cursor(self, self.oldest - 1, lost=Lost("unknown", None, None))
         if position.seq + 1 < self.oldest:
             lost = Lost("expired", position.seq + 1, self.oldest - 1)
             return Cursor(self, self.oldest - 1, lost=lost)
@@ -213,7 +215,8 @@ class Lost:
     """What a reader that named a position can't be given."""
 
     reason: str
-    """``epoch``: the log has begun anew. ``expired``: the events are no longer kept."""
+    """``epoch``: the log has begun anew. ``expired``: the events are no longer kept.
+    ``unknown``: the log never reached that position."""
 
     first: int | None
     last: int | None

@@ -46,5 +46,7 @@ class AudioPathMeter:
         yield filled.labels("lost"), audio.filled_lost / SAMPLE_RATE
         yield filled.labels("pause"), audio.filled_pause / SAMPLE_RATE
         yield filled.labels("no_packets"), audio.filled_silence / SAMPLE_RATE
+        yield metrics.audio_trimmed_seconds, audio.trimmed / SAMPLE_RATE
+        yield metrics.clock_forgiven_seconds, audio.forgiven / SAMPLE_RATE
         for reason, count in audio.anchored.items():
             yield metrics.clock_anchored.labels(reason.value), count

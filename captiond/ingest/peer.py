@@ -26,6 +26,7 @@ from captiond.ingest.answer import repair_answer
 from captiond.ingest.fragment import Fragment
 from captiond.ingest.meter import AudioPathMeter
 from captiond.ingest.offer import Offer
+from captiond.ingest.sdp import MAX_CANDIDATES
 from captiond.media.audio_path import AudioPath, AudioPathOptions, Output
 from captiond.media.chunk import SAMPLE_RATE
 from captiond.media.decode import AudioCodec
@@ -92,9 +93,15 @@ class Peer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._follow_state)
         self._connected = asyncio.Event()
+        self._candidates = 0
         self._reason: str | None = None
         self._ended = asyncio.Event()
         self._log = logs.get("publisher", stream=stream, session=self.id[:6])
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether the connection ever stood."""
+        return self._connected.is_set()
 
     @property
     def is_connected(self) -> bool:
@@ -120,12 +127,15 @@ class Peer:
                 else:
                     receiver.ignore(transceiver.receiver)
             await connection.setLocalDescription(await connection.createAnswer())
-        except Exception as exc:  # aiortc raises nine kinds
+            return repair_answer(connection.localDescription.sdp, self.offer)
+        except BaseException as exc:
             await self._close()
+            if not isinstance(exc, Exception):
+                raise
+            # aiortc raises nine kinds of exceptions on offers it can't serve.
             raise OfferError(
                 f"the offer can't be answered: {type(exc).__name__}: {exc}"
             ) from exc
-        return repair_answer(connection.localDescription.sdp, self.offer)
 
     async def add_candidates(self, fragment: Fragment) -> None:
         """
@@ -133,7 +143,14 @@ class Peer:
 
         The end of candidates is not passed on: without a usable one aiortc would give
         up at once, while the publisher's own checks still make the connection.
+
+        Raises:
+            OfferError: If there are too many.
+
         """
+        self._candidates += len(fragment.candidates)
+        if self._candidates > MAX_CANDIDATES:
+            raise OfferError(f"more than {MAX_CANDIDATES} candidates were trickled")
         for line in fragment.candidates:
             candidate = candidate_from_sdp(line)
             candidate.sdpMid = self.offer.tagged_mid

@@ -7,6 +7,7 @@ own URL.
 
 from __future__ import annotations
 
+import asyncio
 import collections
 from typing import Protocol
 
@@ -21,6 +22,9 @@ from captiond.ingest.peer import Peer
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+
+BODY_TIMEOUT = 10.0
+"""Seconds that a request's body may take."""
 
 TOMBSTONES = 1000
 """Ended sessions that are remembered: OBS deletes its session after closing it, and
@@ -86,10 +90,10 @@ class WhipEndpoint:
 
     async def _post(self, request: web.Request) -> web.Response:
         stream = check_name(request.match_info["stream"])
-        self._publishing.admit(stream)
-        if len(self._sessions) >= 2 * self._config.limits.streams:
-            raise Unavailable("too many publishers are connecting", retry_after=5)
+        self._admit(stream)
         offer = parse_offer(await _read(request, SDP))
+        # Again: the body may have taken its time.
+        self._admit(stream)
         client = request.headers.get("User-Agent", "")[:80]
         peer = self._publishing.new_peer(stream, offer, client)
         self._sessions[peer.id] = peer
@@ -109,6 +113,11 @@ class WhipEndpoint:
                 "ETag": f'"{peer.etag}"',
             },
         )
+
+    def _admit(self, stream: str) -> None:
+        self._publishing.admit(stream)
+        if len(self._sessions) >= 2 * self._config.limits.streams:
+            raise Unavailable("too many publishers are connecting", retry_after=5)
 
     async def _patch(self, request: web.Request) -> web.Response:
         peer = self._session(request)
@@ -167,8 +176,13 @@ async def _read(request: web.Request, content_type: str) -> str:
             f"Content-Type must be {content_type}, not '{request.content_type[:80]}'",
             status=415,
         )
-    body = await request.read()
     try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await request.read()
         return body.decode()
+    except TimeoutError as exc:
+        raise PublisherError(
+            f"the body took longer than {BODY_TIMEOUT:g} s", status=408
+        ) from exc
     except UnicodeDecodeError as exc:
         raise PublisherError(f"the body is not UTF-8: {exc.reason}") from exc

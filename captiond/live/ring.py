@@ -8,9 +8,21 @@ not sent yet waits here, bounded in seconds, and the oldest falls out first.
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 from captiond.events import MediaTime
 from captiond.media.chunk import AudioChunk
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rewound:
+    """What a rewind brought back, and what it couldn't."""
+
+    replayed: float
+    """Seconds of audio that will be sent again."""
+
+    missing: tuple[MediaTime, MediaTime] | None
+    """Audio that had been sent and not settled, and is no longer kept."""
 
 
 class AudioRing:
@@ -29,6 +41,7 @@ class AudioRing:
         """How many chunks at the start were sent."""
         self._depth = 0.0
         self._waiting = 0.0
+        self._missing: tuple[MediaTime, MediaTime] | None = None
         self.end = MediaTime(0.0)
         """Media time after the newest sample."""
 
@@ -42,16 +55,27 @@ class AudioRing:
         """Seconds of audio not sent yet."""
         return self._waiting
 
+    @property
+    def start(self) -> MediaTime:
+        """Media time of the oldest sample; the end of the newest if there is none."""
+        return self._chunks[0].start if self._chunks else self.end
+
     def push(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Add a chunk; return those that fell out without having been settled."""
+        """Add a chunk; return those that fell out without having been sent."""
         self._chunks.append(chunk)
         self._depth += chunk.duration
         self._waiting += chunk.duration
         self.end = chunk.end
-        dropped = []
+        unsent = []
         while self._depth > self._limit:
-            dropped.append(self._drop_oldest())
-        return dropped
+            was_sent = self._sent > 0
+            dropped = self._drop_oldest()
+            if was_sent:
+                start = dropped.start if self._missing is None else self._missing[0]
+                self._missing = (start, dropped.end)
+            else:
+                unsent.append(dropped)
+        return unsent
 
     def next(self) -> AudioChunk | None:
         """Return the next chunk to send, or None when all were sent."""
@@ -64,21 +88,18 @@ class AudioRing:
 
     def settle(self, time: MediaTime) -> None:
         """Forget sent audio before ``time``: no engine will need it again."""
+        if self._missing is not None and self._missing[1] <= time:
+            self._missing = None
         while self._sent and self._chunks[0].end <= time:
             self._drop_oldest()
 
-    def rewind(self) -> float:
-        """Make everything unsent again; return how many seconds had been sent."""
-        replayed = self._depth - self._waiting
+    def rewind(self) -> Rewound:
+        """Make everything unsent again."""
+        rewound = Rewound(max(0.0, self._depth - self._waiting), self._missing)
+        self._missing = None
         self._sent = 0
         self._waiting = self._depth
-        return max(0.0, replayed)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._chunks.clear()
-        self._sent = 0
-        self._depth = self._waiting = 0.0
+        return rewound
 
     def _drop_oldest(self) -> AudioChunk:
         chunk = self._chunks.popleft()

@@ -234,6 +234,13 @@ class LiveSession(Protocol):
     async def close(self) -> None:
         """Flush, wait for the last final to be received, and close."""
 
+    def abandon(self) -> None:
+        """
+        End at once, without answers; nothing follows.
+
+        May be called at any time, also after the end.
+        """
+
 
 class Engine(Protocol):
     """Turns audio into text: opens live sessions."""
@@ -241,6 +248,10 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Name that captions carry, such as ``moonshine/tiny-en``."""
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why no session can be opened now, or None."""
 
     async def start(self) -> None:
         """Start what sessions share, such as workers; returns when ready."""

@@ -8,9 +8,11 @@ again what had not been settled; what was final before is not said twice.
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from captiond import logs
 from captiond.clock import monotonic
@@ -94,14 +96,19 @@ class Supervisor:
         self._log = logs.get("supervisor", stream=stream)
         self._ring = AudioRing(limit=config.ring_seconds)
         self._wake = asyncio.Event()
-        self._flushes: list[asyncio.Future[None]] = []
-        self._flush_sent = False
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._dead = False
+        """No session will be opened any more."""
+        self._flushes: list[asyncio.Future[bool]] = []
+        """Not yet asked of this session."""
+        self._asked: collections.deque[list[asyncio.Future[bool]]] = collections.deque()
+        """Asked, one entry for each answer to come."""
         self._heard = MediaTime(0.0)
+        """Media time before which this session has processed all audio."""
         self._final_until = MediaTime(float("-inf"))
         self._replaying = False
         self._unheard: Gap | None = None
-        """Audio that fell out of the ring, told when an engine hears again."""
+        """Audio that no engine will hear, told when one hears again."""
         self._degraded = False
         self._degrade_timer: asyncio.TimerHandle | None = None
         self._overflow = logs.Throttle(
@@ -111,68 +118,78 @@ class Supervisor:
     @property
     def lag(self) -> float:
         """Seconds of audio that the engine has not processed."""
+        # The media clock jumps where publishers change; the ring counts what is there.
         return max(0.0, min(self._ring.depth, self._ring.end - self._heard))
-
-    @property
-    def ring_depth(self) -> float:
-        """Seconds of audio in the ring."""
-        return self._ring.depth
 
     def push(self, chunk: AudioChunk) -> None:
         """Take audio. Never waits: what the ring can't hold falls out, counted."""
         for lost in self._ring.push(chunk):
-            self._metrics.audio_discarded_seconds.labels("ring_full").inc(lost.duration)
+            self._give_up(lost.start, lost.end, lost.duration)
             self._overflow.hit()
-            start = lost.start if self._unheard is None else self._unheard.start
-            self._unheard = Gap(start=start, end=lost.end, reason="engine_unavailable")
         self._wake.set()
 
     async def flush(self, *, timeout: float) -> bool:
         """Wait until everything pushed was answered; return False if it took longer."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._dead:
+            return False
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._flushes.append(done)
-        self._flush_sent = False
         self._wake.set()
         try:
             async with asyncio.timeout(timeout):
-                await done
+                return await done
         except TimeoutError:
-            self._flushes.remove(done)
             return False
-        return True
+
+    def give_up_unheard(self) -> Gap | None:
+        """Forget the audio that no engine heard; return where it was, if any."""
+        if self.lag > 0:
+            start = max(self._ring.start, self._heard)
+            self._give_up(start, self._ring.end, self.lag)
+        self._ring = AudioRing(limit=self._config.ring_seconds)
+        gap, self._unheard = self._unheard, None
+        return gap
 
     def stop(self) -> None:
         """Close the session; :meth:`run` returns."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Hold sessions until :meth:`stop`. Never raises."""
         retry = FIRST_RETRY
-        while not self._stopping:
-            began = monotonic()
-            try:
-                await self._converse(await self._open())
-            except EngineError as error:
-                self._lost(error)
-                if not error.retryable:
-                    break
-                if monotonic() - began > STEADY:
-                    retry = FIRST_RETRY
-                # Jitter, so that streams of a lost worker don't return in step.
-                await asyncio.sleep(retry * random.uniform(0.5, 1.0))
-                retry = min(2 * retry, LAST_RETRY)
-        self._cancel_degrade_timer()
+        try:
+            while not self._stopping.is_set():
+                began = monotonic()
+                try:
+                    await self._converse(await self._open())
+                except EngineError as error:
+                    self._lost(error)
+                    if not error.retryable:
+                        return
+                    if monotonic() - began > STEADY:
+                        retry = FIRST_RETRY
+                    # Jitter, so that streams of a lost worker don't return in step.
+                    await self._pause(retry * random.uniform(0.5, 1.0))
+                    retry = min(2 * retry, LAST_RETRY)
+        finally:
+            self._dead = True
+            self._cancel_degrade_timer()
+            _resolve(itertools.chain(self._flushes, *self._asked), answered=False)
 
     async def _open(self) -> LiveSession:
         session = await self._engine.open(stream=self._stream)
         self._metrics.sessions_opened.labels(self._engine.name).inc()
         self._log.info("session opened", engine=self._engine.name)
-        replayed = self._ring.rewind()
-        if replayed:
-            self._metrics.audio_replayed_seconds.inc(replayed)
-        self._replaying = replayed > 0
-        self._flush_sent = False
+        rewound = self._ring.rewind()
+        self._metrics.audio_replayed_seconds.inc(rewound.replayed)
+        if rewound.missing is not None:
+            start, end = rewound.missing
+            self._give_up(start, end, end - start)
+        self._replaying = rewound.replayed > 0
+        self._heard = self._ring.start
+        while self._asked:
+            self._flushes += self._asked.popleft()
         self._recovered()
         return session
 
@@ -189,6 +206,8 @@ class Supervisor:
             if failures is None or others is not None:
                 raise
             raise failures.exceptions[0] from None
+        finally:
+            session.abandon()
         self._log.info("session closed", reason="stopped")
 
     async def _send(self, session: LiveSession) -> None:
@@ -197,10 +216,12 @@ class Supervisor:
             while (chunk := self._ring.next()) is not None:
                 await session.send_audio(chunk)
                 stage.observe(monotonic() - chunk.decoded)
-            if self._flushes and not self._flush_sent:
-                self._flush_sent = True
+            if self._flushes:
+                self._asked.append(self._flushes)
+                self._flushes = []
                 await session.flush()
-            if self._stopping:
+                continue
+            if self._stopping.is_set():
                 await session.close()
                 return
             self._wake.clear()
@@ -215,7 +236,7 @@ class Supervisor:
                 continue
             self._follow(event)
             self._on_event(event)
-        if not self._stopping:
+        if not self._stopping.is_set():
             raise EngineError("ended", "the session ended by itself", retryable=True)
 
     def _follow(self, event: SessionEvent) -> None:
@@ -233,7 +254,7 @@ class Supervisor:
                 self._heard = max(self._heard, event.heard)
                 self._ring.settle(event.time)
             case Flushed():
-                self._resolve_flushes()
+                self._resolve_flush()
             case SessionError():
                 raise EngineError(event.code, event.reason, retryable=event.retryable)
             case GoingAway():
@@ -258,6 +279,19 @@ class Supervisor:
                     retryable=True,
                 )
 
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass  # the ordinary case: nobody stopped it
+
+    def _give_up(self, start: MediaTime, end: MediaTime, seconds: float) -> None:
+        self._metrics.audio_discarded_seconds.labels("engine_unavailable").inc(seconds)
+        if self._unheard is not None:
+            start = min(start, self._unheard.start)
+        self._unheard = Gap(start=start, end=end, reason="engine_unavailable")
+
     def _repeats(self, event: Hypothesis) -> bool:
         """Whether a replayed session says again what was final before."""
         if not self._replaying:
@@ -267,11 +301,9 @@ class Supervisor:
         self._replaying = False
         return False
 
-    def _resolve_flushes(self) -> None:
-        for done in self._flushes:
-            if not done.done():
-                done.set_result(None)
-        self._flushes.clear()
+    def _resolve_flush(self) -> None:
+        if self._asked:
+            _resolve(self._asked.popleft(), answered=True)
 
     def _lost(self, error: EngineError) -> None:
         self._log.warning("session failed", code=error.code, reason=error.reason)
@@ -302,3 +334,9 @@ class Supervisor:
         if self._degrade_timer is not None:
             self._degrade_timer.cancel()
             self._degrade_timer = None
+
+
+def _resolve(flushes: Iterable[asyncio.Future[bool]], *, answered: bool) -> None:
+    for done in flushes:
+        if not done.done():  # whoever waited may have given up
+            done.set_result(answered)

@@ -1,8 +1,8 @@
 """
 The audio receive path of one track: RTP packets in, chunks on the media clock out.
 
-reorder → place on the timeline → decode → resample → chunk. No I/O and no clock of
-its own: packets carry their arrival, and :meth:`AudioPath.poll` tells it the time.
+reorder → place on the timeline → decode → resample → trim → chunk. No I/O and no clock
+of its own: packets carry their arrival, and :meth:`AudioPath.poll` tells it the time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from captiond.media.decode import AudioCodec, DecodeError, Decoder
 from captiond.media.reorder import Packet, Released, ReorderBuffer
 from captiond.media.resample import Resampler
 from captiond.media.timeline import Anchoring, Timeline
+from captiond.media.trim import Trimmer
 
 Output = AudioChunk | Gap
 
@@ -38,7 +39,11 @@ class AudioPathOptions:
 
 @dataclasses.dataclass(slots=True)
 class AudioPathStats:
-    """Counts over the life of one track; audio in samples at 16 kHz."""
+    """
+    Counts over the life of one track; audio in samples at 16 kHz.
+
+    What was handed on is what was decoded, less what was trimmed, and what was filled.
+    """
 
     decoded: int = 0
     undecodable: int = 0
@@ -47,6 +52,10 @@ class AudioPathStats:
     """Filled where the sender sent nothing: no packet is missing."""
     filled_silence: int = 0
     """Put in because no packet came, while it was unknown why."""
+    trimmed: int = 0
+    """Decoded silence left out, because as much was put in where packets were late."""
+    forgiven: int = 0
+    """Silence put in that stays: too much to be made up for."""
     anchored: dict[Anchoring, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(Anchoring, 0)
     )
@@ -74,7 +83,9 @@ class AudioPath:
     ) -> None:
         self._options = options
         self._clock = clock
-        self._reorder = ReorderBuffer(hold=options.reorder)
+        self._reorder = ReorderBuffer(
+            hold=options.reorder, clock_rate=codec.value.clock_rate
+        )
         self._timeline = Timeline(
             clock_rate=codec.value.clock_rate,
             origin=round(origin * SAMPLE_RATE),
@@ -82,9 +93,10 @@ class AudioPath:
         )
         self._decoder = Decoder(codec)
         self._resampler = Resampler()
+        self._trimmer = Trimmer()
         self._chunker = Chunker(chunk_samples=options.chunk_samples)
         self._heard_at: float | None = None
-        """Monotonic time until which audio or silence is accounted for."""
+        """Monotonic time at which the last packet came."""
         self.stats = AudioPathStats()
 
     @property
@@ -107,12 +119,11 @@ class AudioPath:
         outputs = self._process(self._reorder.poll(now))
         if self._heard_at is None:
             return outputs
-        quiet = now - self._heard_at
-        if quiet >= self._options.silence_after:
-            samples = round(quiet * SAMPLE_RATE)
+        elapsed = round((now - self._heard_at) * SAMPLE_RATE)
+        samples = self._timeline.lag(elapsed)
+        if samples >= self._options.silence_after * SAMPLE_RATE:
             outputs += self._write_silence(samples, now)
             self.stats.filled_silence += samples
-            self._heard_at = now
         return outputs
 
     def finish(self, now: float) -> list[Output]:
@@ -134,9 +145,10 @@ class AudioPath:
         )
         if placement.anchored is not None:
             self.stats.anchored[placement.anchored] += 1
+        self.stats.forgiven += placement.forgiven
         outputs: list[Output] = []
-        start, end = placement.missing
-        if item.lost and end - start >= self._options.gap_event * SAMPLE_RATE:
+        if item.lost and placement.hole >= self._options.gap_event * SAMPLE_RATE:
+            start, end = placement.missing
             outputs.append(
                 Gap(
                     start=MediaTime(start / SAMPLE_RATE),
@@ -161,17 +173,23 @@ class AudioPath:
             return []
         outputs: list[Output] = []
         for frame in frames:
-            pcm = self._resampler.resample(frame)
-            samples = len(pcm) // BYTES_PER_SAMPLE
-            outputs += self._chunker.push(
-                self._timeline.position,
-                pcm,
-                arrival=packet.arrival,
-                decoded=self._clock(),
-            )
-            self._timeline.advance(samples)
-            self.stats.decoded += samples
+            outputs += self._write_audio(self._resampler.resample(frame), packet)
         return outputs
+
+    def _write_audio(self, pcm: bytes, packet: Packet) -> list[AudioChunk]:
+        kept = self._trimmer.trim(pcm, self._timeline.surplus)
+        trimmed = (len(pcm) - len(kept)) // BYTES_PER_SAMPLE
+        chunks = self._chunker.push(
+            self._timeline.position,
+            kept,
+            arrival=packet.arrival,
+            decoded=self._clock(),
+        )
+        self._timeline.leave_out(trimmed)
+        self._timeline.advance(len(kept) // BYTES_PER_SAMPLE)
+        self.stats.trimmed += trimmed
+        self.stats.decoded += len(pcm) // BYTES_PER_SAMPLE
+        return chunks
 
     def _write_silence(self, samples: int, arrival: float) -> list[AudioChunk]:
         chunks = self._chunker.push(

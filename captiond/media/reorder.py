@@ -10,10 +10,16 @@ from __future__ import annotations
 import dataclasses
 
 MAX_DROPOUT = 3000
-"""RFC 3550 appendix A.1: a larger step forward is a restart of the sender."""
+"""RFC 3550 appendix A.1: a larger step forward must be confirmed."""
 
 MAX_MISORDER = 100
-"""RFC 3550 appendix A.1: a larger step backward is a restart of the sender."""
+"""RFC 3550 appendix A.1: a larger step backward must be confirmed."""
+
+MAX_RATE = 100
+"""Packets per second of a long outage that are believed to be lost."""
+
+MAX_DISAGREEMENT = 2.0
+"""Seconds by which timestamp and arrival may differ over a long outage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +68,23 @@ class ReorderBuffer:
 
     Args:
         hold: Seconds that a packet after a hole waits for the hole to be filled.
+        clock_rate: RTP clock of the codec in Hz.
         capacity: Packets that may wait; when more do, the oldest hole is given up.
 
     """
 
-    def __init__(self, *, hold: float, capacity: int = 128) -> None:
+    def __init__(self, *, hold: float, clock_rate: int, capacity: int = 128) -> None:
         self._hold = hold
+        self._clock_rate = clock_rate
         self._capacity = capacity
         self._waiting: dict[int, Packet] = {}
         """By extended sequence number."""
-        self._next: int | None = None
+        self._next = 0
         """Extended sequence number that is due."""
-        self._ssrc: int | None = None
-        self._stray: int | None = None
-        """Sequence number that would confirm a restart."""
+        self._latest: Packet | None = None
+        """Last released."""
+        self._stray: Packet | None = None
+        """Far from the expected sequence number; the one after it would confirm it."""
         self._given_up: set[int] = set()
         """Lately given up, to tell a late packet from a duplicate."""
         self.stats = ReorderStats()
@@ -83,12 +92,12 @@ class ReorderBuffer:
     def push(self, packet: Packet) -> list[Released]:
         """Add a packet and return those whose turn it is."""
         self.stats.received += 1
-        if self._next is None or packet.ssrc != self._ssrc:
+        if self._latest is None or packet.ssrc != self._latest.ssrc:
             return self._restart(packet)
         step = (packet.sequence - self._next + 0x8000) % 0x10000 - 0x8000
         if not -MAX_MISORDER <= step < MAX_DROPOUT:
             return self._push_stray(packet)
-        self._stray = None
+        self._discard_stray()
         number = self._next + step
         if step < 0:
             self._count_past(number)
@@ -101,7 +110,7 @@ class ReorderBuffer:
     def poll(self, now: float) -> list[Released]:
         """Return the packets whose turn it is at monotonic time ``now``."""
         released: list[Released] = []
-        while self._waiting and self._next is not None:
+        while self._waiting:
             first = min(self._waiting)
             overdue = now - self._waiting[first].arrival >= self._hold
             if first != self._next and not (
@@ -113,32 +122,53 @@ class ReorderBuffer:
 
     def flush(self) -> list[Released]:
         """Return everything that waits, in order: the track ended."""
+        self._discard_stray()
         return [self._release(number) for number in sorted(self._waiting)]
 
     def _release(self, number: int) -> Released:
-        assert self._next is not None
         lost = number - self._next
         self.stats.lost += lost
         self._give_up(self._next, number)
         self._next = number + 1
-        return Released(self._waiting.pop(number), lost)
+        self._latest = self._waiting.pop(number)
+        return Released(self._latest, lost)
 
     def _restart(self, packet: Packet) -> list[Released]:
-        restarted = self._next is not None
+        restarted = self._latest is not None
         released = self.flush()
-        self._ssrc = packet.ssrc
-        self._stray = None
+        self._latest = packet
         self._given_up = set()
         self._next = packet.sequence + 1
         return [*released, Released(packet, 0, restarted)]
 
     def _push_stray(self, packet: Packet) -> list[Released]:
-        # RFC 3550 appendix A.1: two packets in a row prove that the sender restarted.
-        if packet.sequence == self._stray:
-            return self._restart(packet)
-        self._stray = (packet.sequence + 1) % 0x10000
-        self.stats.stray += 1
-        return []
+        # RFC 3550 appendix A.1: two packets in a row prove that it is the sender.
+        stray = self._stray
+        if stray is None or packet.sequence != (stray.sequence + 1) % 0x10000:
+            self._discard_stray()
+            self._stray = packet
+            return []
+        self._stray = None
+        resumed = self._latest is not None and self._continues(self._latest, stray)
+        released = self._skip_to(stray) if resumed else self._restart(stray)
+        return [*released, *self._skip_to(packet)]
+
+    def _continues(self, before: Packet, after: Packet) -> bool:
+        """
+        Whether packets were lost between two far apart.
+
+        They were if the sender's clock went on meanwhile as ours did, and there was
+        time for as many packets: a sender that begins anew starts both its numbers at
+        random (RFC 3550 section 5.1).
+        """
+        sent = (after.timestamp - before.timestamp) % 0x100000000 / self._clock_rate
+        elapsed = after.arrival - before.arrival
+        missing = (after.sequence - self._next) % 0x10000
+        return abs(sent - elapsed) <= MAX_DISAGREEMENT and missing <= elapsed * MAX_RATE
+
+    def _skip_to(self, packet: Packet) -> list[Released]:
+        self._waiting[self._next + (packet.sequence - self._next) % 0x10000] = packet
+        return self.flush()
 
     def _give_up(self, start: int, end: int) -> None:
         self._given_up.update(range(max(start, end - MAX_MISORDER), end))
@@ -152,3 +182,8 @@ class ReorderBuffer:
             self.stats.late += 1
         else:
             self.stats.duplicate += 1
+
+    def _discard_stray(self) -> None:
+        if self._stray is not None:
+            self._stray = None
+            self.stats.stray += 1

@@ -93,5 +93,7 @@ def _publisher(peer: Peer | None) -> dict[str, Any] | None:
             "filled_lost": round(audio.filled_lost / SAMPLE_RATE, 3),
             "filled_pause": round(audio.filled_pause / SAMPLE_RATE, 3),
             "filled_no_packets": round(audio.filled_silence / SAMPLE_RATE, 3),
+            "trimmed": round(audio.trimmed / SAMPLE_RATE, 3),
+            "forgiven": round(audio.forgiven / SAMPLE_RATE, 3),
         }
     return described

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from captiond import logs
 from captiond.errors import (
+    CaptiondError,
     PublisherError,
-    StreamNameError,
     StreamNotFound,
     Unavailable,
 )
@@ -36,19 +36,10 @@ def middleware(metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
-        except Unavailable as exc:
-            response = _problem(exc.status, exc.detail)
-            response.headers["Retry-After"] = str(exc.retry_after)
-        except PublisherError as exc:
-            response = _problem(exc.status, exc.detail)
-        except StreamNameError as exc:
-            response = _problem(400, str(exc))
-        except StreamNotFound as exc:
-            response = _problem(404, str(exc))
-        except web.HTTPException as exc:
-            response = _problem(exc.status, _explain(exc, request))
-            if isinstance(exc, web.HTTPMethodNotAllowed):
-                response.headers["Allow"] = ", ".join(sorted(exc.allowed_methods))
+        except ConnectionError:
+            raise  # the client is gone; aiohttp knows what to do
+        except (CaptiondError, web.HTTPException) as exc:
+            response = _refuse(request, exc)
         except Exception:  # the outermost frame of a request
             log.exception("request failed", path=request.path, method=request.method)
             response = _problem(500, "captiond failed; the log has the reason")
@@ -58,6 +49,25 @@ def middleware(metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]
         return response
 
     return answer
+
+
+def _refuse(
+    request: web.Request, exc: CaptiondError | web.HTTPException
+) -> web.Response:
+    match exc:
+        case web.HTTPException():
+            response = _problem(exc.status, _explain(exc, request))
+            if isinstance(exc, web.HTTPMethodNotAllowed):
+                response.headers["Allow"] = ", ".join(sorted(exc.allowed_methods))
+        case PublisherError():
+            response = _problem(exc.status, exc.detail)
+            if isinstance(exc, Unavailable):
+                response.headers["Retry-After"] = str(exc.retry_after)
+        case StreamNotFound():
+            response = _problem(404, str(exc))
+        case _:
+            response = _problem(400, str(exc))
+    return response
 
 
 def _problem(status: int, detail: str) -> web.Response:

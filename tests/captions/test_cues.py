@@ -90,6 +90,17 @@ def test_lost_session_is_not_continued_by_later_speech() -> None:
     assert opened.cue == 2
 
 
+def test_lost_session_that_nothing_continues_is_closed() -> None:
+    """Once the engine is past the cue, its words are final as shown."""
+    builder = CueBuilder()
+    builder.update(utterance("a", "one", end=1.0))
+
+    assert builder.settled(MediaTime(9.0)) == []
+    builder.session_lost()
+    assert builder.settled(MediaTime(1.2)) == []
+    assert [c.text for c in builder.settled(MediaTime(2.0))] == ["one"]
+
+
 def test_finish_closes_the_open_cue() -> None:
     """finish() promotes the last interim, once."""
     builder = CueBuilder()

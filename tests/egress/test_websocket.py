@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -52,7 +53,7 @@ async def serve_hub(**subscribers: Any) -> AsyncIterator[Served]:
     config = Config(
         websocket=WebSocket(port=0),
         subscribers=Subscribers(**subscribers),
-        limits=Limits(subscribers=3, streams=2),
+        limits=Limits(subscribers=3, waiting_streams=1),
     )
     metrics = Metrics()
     hub = Hub(config, metrics, encode=encode, wall=utc_now)
@@ -149,6 +150,42 @@ async def test_reader_may_wait_for_a_stream(served: Served) -> None:
     await until(lambda: len(served.hub.channels()) == 1)
 
     assert hello["state"] == "waiting"
+
+
+async def test_request_without_a_handshake_leaves_nothing(served: Served) -> None:
+    """A plain GET, or a client that goes away, makes no stream."""
+    async with aiohttp.ClientSession() as http:
+        for n in range(5):
+            url = served.url.replace("ws://", "http://")
+            async with http.get(f"{url}/streams/x{n}?wait=1") as response:
+                assert response.status == 426
+
+    assert len(served.hub.channels()) == 1
+
+
+async def test_stop_does_not_wait_for_readers_that_take_nothing() -> None:
+    """Stopping takes no longer than the close frames of readers that read."""
+    async with serve_hub(send_buffer_bytes=4096, stall_timeout=3600) as served:
+        port = int(served.url.rsplit(":", 1)[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(
+            b"GET /streams/demo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        await until(lambda: served.channel.subscribers)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        (subscriber,) = served.channel.subscribers
+        cue = 0
+        while not subscriber.behind:
+            cue += 1
+            served.publish_final(cue, "x" * 4000)
+        stopping = asyncio.get_running_loop().time()
+    took = asyncio.get_running_loop().time() - stopping
+    writer.close()
+    del reader
+
+    assert took < 3  # of the 3600 s that the reader had
 
 
 async def test_too_many_subscribers_are_refused(served: Served) -> None:

@@ -17,7 +17,8 @@ from tests.hub.test_subscriber import ScriptedOutlet, subscribe
 def new_hub(*, streams: int = 2, ended: int = 1) -> Hub:
     """Return a hub with narrow bounds."""
     config = Config(
-        limits=Limits(streams=streams), history=History(ended_streams=ended)
+        limits=Limits(streams=streams, waiting_streams=1),
+        history=History(ended_streams=ended),
     )
     return Hub(config, Metrics(), encode=encode, wall=lambda: WALL)
 
@@ -33,18 +34,47 @@ def test_unknown_stream_is_not_found() -> None:
         new_hub().get("x")
 
 
-def test_streams_are_bounded_by_those_that_live() -> None:
-    """Ended streams take no room; the names are checked."""
-    hub = new_hub(streams=2)
-    hub.open("one")
-    end(hub, "two")
-    hub.open("three")
+def live(hub: Hub, name: str) -> None:
+    """Publish a stream."""
+    hub.publish(hub.open(name), Status(state=StreamState.LIVE, reason="x"))
 
-    with pytest.raises(Unavailable, match=r"limits\.streams"):
-        hub.open("four")
+
+def test_streams_are_bounded_by_those_that_live() -> None:
+    """Ended streams take no room, but need some to live again."""
+    hub = new_hub(streams=2)
+    live(hub, "one")
+    end(hub, "two")
+    hub.check_room("two")
+    live(hub, "three")
+
+    for name in ("two", "four"):
+        with pytest.raises(Unavailable, match=r"limits\.streams"):
+            hub.check_room(name)
     with pytest.raises(StreamNameError):
-        hub.open("a/b")
-    assert hub.open("one").log.name == "one"
+        hub.check_room("a/b")
+    hub.check_room("one")
+
+
+def test_waiting_readers_take_no_room_from_publishers() -> None:
+    """Streams that readers wait for have a bound of their own."""
+    hub = new_hub(streams=1)
+    hub.open("later")
+
+    hub.check_room("one")
+    hub.check_waiting_room("later")
+    with pytest.raises(Unavailable, match=r"limits\.waiting_streams"):
+        hub.check_waiting_room("other")
+
+
+def test_event_on_a_forgotten_channel_forgets_no_other() -> None:
+    """A late word of a stream that is gone changes nothing."""
+    hub = new_hub(ended=1)
+    end(hub, "one")
+    forgotten = hub.get("one")
+    end(hub, "two")
+    hub.publish(forgotten, Status(state=StreamState.ENDED, reason="x"))
+
+    assert [each.log.name for each in hub.channels()] == ["two"]
 
 
 def test_oldest_ended_stream_is_forgotten() -> None:
@@ -79,7 +109,10 @@ def test_channel_that_only_readers_used_goes_with_them() -> None:
     channel = hub.open("later")
     subscriber = subscribe(channel.log, ScriptedOutlet())
     hub.attach(channel, subscriber)
+    hub.release(channel)
+    assert hub.channels() == [channel]
     hub.detach(channel, subscriber)
+    hub.release(channel)
 
     assert hub.channels() == []
 

@@ -98,15 +98,17 @@ def test_expired_position_is_told() -> None:
     assert [cursor.next(), cursor.next()] == messages[3:]
 
 
-@pytest.mark.parametrize("position", [("other", 1), (None, 99)])
-def test_foreign_position_is_told(position: tuple[str | None, int]) -> None:
+@pytest.mark.parametrize(
+    ("epoch", "seq", "reason"), [("other", 1, "epoch"), (None, 99, "unknown")]
+)
+def test_foreign_position_is_told(epoch: str | None, seq: int, reason: str) -> None:
     """Another epoch, or a number that was never given, replays what there is."""
     log = new_log()
     message = log.append(caption(1, "a", final=True))
-    cursor = log.cursor_after(Position(position[0] or log.epoch, position[1]))
+    cursor = log.cursor_after(Position(epoch or log.epoch, seq))
 
     assert cursor.lost is not None
-    assert cursor.lost.reason == "epoch"
+    assert cursor.lost.reason == reason
     assert cursor.next() is message
 
 

@@ -34,8 +34,10 @@ def test_rewind_sends_what_is_not_settled_again() -> None:
         ring.push(chunk(n))
     drain(ring)
     ring.settle(MediaTime(0.25))
+    rewound = ring.rewind()
 
-    assert ring.rewind() == pytest.approx(0.3)
+    assert rewound.replayed == pytest.approx(0.3)
+    assert rewound.missing is None
     assert drain(ring) == [2, 3, 4]
 
 
@@ -49,7 +51,7 @@ def test_unsent_audio_is_never_settled() -> None:
 
 
 def test_full_ring_drops_the_oldest_and_says_so() -> None:
-    """push() returns what fell out."""
+    """push() returns what fell out unheard."""
     ring = AudioRing(limit=0.25)
 
     assert [len(ring.push(chunk(n))) for n in range(4)] == [0, 0, 1, 1]
@@ -58,10 +60,28 @@ def test_full_ring_drops_the_oldest_and_says_so() -> None:
     assert ring.waiting == pytest.approx(0.0)
 
 
-def test_clear_forgets_everything() -> None:
-    """clear() leaves nothing to send."""
-    ring = AudioRing(limit=1)
-    ring.push(chunk(0))
-    ring.clear()
+def test_sent_audio_that_falls_out_is_missing_only_after_a_failure() -> None:
+    """An engine that has it needs no second sending; its successor would."""
+    ring = AudioRing(limit=0.25)
+    lost = []
+    for n in range(6):
+        lost += ring.push(chunk(n))
+        drain(ring)
+    assert lost == []
+    ring.settle(MediaTime(0.15))
+    rewound = ring.rewind()
 
-    assert (drain(ring), ring.depth) == ([], 0.0)
+    assert rewound.missing is not None
+    assert [round(each, 3) for each in rewound.missing] == [0.0, 0.4]
+    assert ring.rewind().missing is None
+
+
+def test_settled_audio_is_not_missing() -> None:
+    """What fell out and was settled later is nobody's loss."""
+    ring = AudioRing(limit=0.25)
+    for n in range(6):
+        ring.push(chunk(n))
+        drain(ring)
+    ring.settle(MediaTime(0.45))
+
+    assert ring.rewind().missing is None

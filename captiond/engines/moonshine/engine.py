@@ -25,10 +25,15 @@ class MoonshineEngine:
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self._workers = Workers(
             count=config.engine.workers or max((os.cpu_count() or 1) - 1, 1),
-            interim_interval=config.engine.interim_interval,
+            config=config.engine,
             metrics=metrics,
             log=config.log,
         )
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why no session can be opened now, or None."""
+        return None if self._workers.ready else "no worker is ready"
 
     async def start(self) -> None:
         """

@@ -8,6 +8,7 @@ the place of the library by giving the same :class:`Source`. Only workers import
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,10 +16,13 @@ import numpy
 from moonshine_voice import ModelArch, get_model_path
 from moonshine_voice.transcriber import Stream, Transcriber
 
-from captiond.engines.moonshine.runtime import runtime
+from captiond.engines.moonshine.runtime import give_back_memory, runtime
 from captiond.media.chunk import SAMPLE_RATE
 
 MODEL = "tiny-en"
+
+_TWICE = re.compile(r"([,;:!?])(?: ?\1)+|(?<!\.)(\.) ?\.(?! ?\.)")
+"""Marks of one kind in a row, but no ellipsis."""
 
 _NEVER = 1e9
 _OPTIONS = {
@@ -43,6 +47,11 @@ class Line:
     text: str
     complete: bool
     """The line won't change any more."""
+
+
+def clean(text: str) -> str:
+    """Return the model's text without the punctuation that it says twice."""
+    return _TWICE.sub(r"\1\2", text.strip())
 
 
 class Source(Protocol):
@@ -94,7 +103,7 @@ class _LibraryStream:
                 id=line.line_id,
                 start=line.start_time,
                 end=line.start_time + line.duration,
-                text=line.text.strip(),
+                text=clean(line.text),
                 complete=line.is_complete,
             )
             for line in transcript.lines
@@ -102,3 +111,4 @@ class _LibraryStream:
 
     def close(self) -> None:
         self._stream.close()  # type: ignore[no-untyped-call]
+        give_back_memory()

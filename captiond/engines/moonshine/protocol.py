@@ -35,6 +35,12 @@ START = struct.Struct("<d")
 MAX_PAYLOAD_BYTES = 1 << 20
 """Largest payload: 32 seconds of audio, far more than a chunk or a line of text."""
 
+BAD_MESSAGE_STATUS = 3
+"""A worker's exit status after something that is not a message."""
+
+MEMORY_STATUS = 4
+"""A worker's exit status when its memory grew beyond its bound."""
+
 NO_SESSION = 0
 """Session of messages about the worker as a whole."""
 

@@ -29,6 +29,9 @@ MAX_EVENTS = 1024
 Send = Callable[[bytes], Awaitable[None]]
 """Writes to the worker, and waits while too much waits there already."""
 
+Forget = Callable[[int], None]
+"""Forgets a session by its number, here and at the worker, if that still knows it."""
+
 
 class MoonshineSession:
     """
@@ -37,6 +40,7 @@ class MoonshineSession:
     Args:
         number: Identifies the session at its worker.
         send: Writes to the worker.
+        forget: Forgets the session, here and at the worker.
         max_events: Events that may wait for a reader.
 
     """
@@ -44,10 +48,16 @@ class MoonshineSession:
     capabilities = CAPABILITIES
 
     def __init__(
-        self, *, number: int, send: Send, max_events: int = MAX_EVENTS
+        self,
+        *,
+        number: int,
+        send: Send,
+        forget: Forget,
+        max_events: int = MAX_EVENTS,
     ) -> None:
         self._number = number
         self._send = send
+        self._forget = forget
         self._max_events = max_events
         self._events: collections.deque[SessionEvent] = collections.deque()
         self._wakeup = asyncio.Event()
@@ -133,6 +143,14 @@ class MoonshineSession:
             with contextlib.suppress(EngineError):
                 await self._send(Message(Kind.CLOSE, self._number).encode())
         await self._ended.wait()
+
+    def abandon(self) -> None:
+        """End at once, without answers; never raises, also after the end."""
+        self._events.clear()
+        if not self.ended:
+            self._ended.set()
+            self._forget(self._number)
+        self._wakeup.set()
 
     def _check(self) -> None:
         if self._error is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -23,6 +24,8 @@ from captiond.config import Log
 from captiond.engines.moonshine.library import Model, Source
 from captiond.engines.moonshine.lines import Lines
 from captiond.engines.moonshine.protocol import (
+    BAD_MESSAGE_STATUS,
+    MEMORY_STATUS,
     Decoder,
     Kind,
     Message,
@@ -46,8 +49,13 @@ waits in the socket, and at last in the daemon, which owns the audio."""
 USAGE_INTERVAL = 1.0
 """Seconds between two heartbeats."""
 
-BAD_MESSAGE_STATUS = 3
-"""Exit status after something that is not a message."""
+
+class MemoryExceeded(Exception):
+    """The worker uses more memory than it may."""
+
+    def __init__(self, used_bytes: int) -> None:
+        super().__init__(f"{used_bytes} bytes")
+        self.used_bytes = used_bytes
 
 
 class Sessions:
@@ -157,11 +165,22 @@ class Sessions:
 
 
 class Connection:
-    """The worker's loop between its socket and its sessions."""
+    """
+    The worker's loop between its socket and its sessions.
 
-    def __init__(self, sock: socket.socket, sessions: Sessions) -> None:
+    Args:
+        sock: Connects it with the daemon.
+        sessions: Its sessions.
+        memory_bytes: Memory beyond which it gives up.
+
+    """
+
+    def __init__(
+        self, sock: socket.socket, sessions: Sessions, *, memory_bytes: int
+    ) -> None:
         self._sock = sock
         self._sessions = sessions
+        self._memory_bytes = memory_bytes
         self._decoder = Decoder()
         self._selector = selectors.DefaultSelector()
         self._selector.register(sock, selectors.EVENT_READ)
@@ -173,11 +192,12 @@ class Connection:
 
         Raises:
             ProtocolError: If it sends something that is not a message.
+            MemoryExceeded: If the worker has grown beyond its bound.
             OSError: If it is gone while something is sent to it.
 
         """
         while True:
-            self._tell_usage()
+            self._beat()
             full = self._sessions.pending > MAX_PENDING
             if not full and not self._read():
                 return
@@ -202,7 +222,8 @@ class Connection:
                     self._sock.sendall(answer)
         return True
 
-    def _tell_usage(self) -> None:
+    def _beat(self) -> None:
+        """Once a second tell what was used, and look whether that is too much."""
         now = monotonic()
         if now >= self._next_usage:
             self._next_usage = now + USAGE_INTERVAL
@@ -211,6 +232,20 @@ class Connection:
                 busy_seconds=self._sessions.busy_seconds,
             )
             self._sock.sendall(encode_usage(usage))
+            used = memory_bytes()
+            if used > self._memory_bytes:
+                raise MemoryExceeded(used)
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process uses; its peak where that is all to know."""
+    try:
+        # The peak won't do here: a new process begins with that of its parent.
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -225,10 +260,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model = Model()
             sock.sendall(Message(Kind.READY).encode())
             sessions = Sessions(model.open, interim_interval=options.interim_interval)
-            Connection(sock, sessions).run()
+            Connection(sock, sessions, memory_bytes=options.memory_bytes).run()
         except ProtocolError as exc:
             log.error("bad message from the daemon, giving up", reason=str(exc))  # noqa: TRY400
             return BAD_MESSAGE_STATUS
+        except MemoryExceeded as exc:
+            log.error(  # noqa: TRY400
+                "memory grew beyond its bound, giving up",
+                used_bytes=exc.used_bytes,
+                limit_bytes=options.memory_bytes,
+            )
+            return MEMORY_STATUS
         except (BrokenPipeError, ConnectionResetError):
             log.debug("the daemon is gone")
     return 0
@@ -238,6 +280,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="captiond-worker")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--interim-interval", type=float, required=True)
+    parser.add_argument("--memory-bytes", type=int, default=sys.maxsize)
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", default="auto")
     return parser.parse_args(arguments)

@@ -9,20 +9,13 @@ from collections.abc import Sequence
 
 from captiond import logs
 from captiond.clock import monotonic
-from captiond.config import Log
-from captiond.engines.moonshine.process import WorkerLost, WorkerProcess
+from captiond.config import EngineSection, Log
+from captiond.engines.moonshine.process import Timeouts, WorkerLost, WorkerProcess
 from captiond.engines.moonshine.session import MoonshineSession
 from captiond.errors import EngineError
 from captiond.metrics import Metrics
 
 MODULE = "captiond.engines.moonshine.worker"
-
-START_TIMEOUT = 60.0
-"""Seconds until a worker's model must be loaded; it takes one, on an idle machine."""
-
-HANG_TIMEOUT = 8.0
-"""Seconds of silence after which a worker hangs. It speaks once a second, and before
-and after each update, which takes 5 seconds of audio at most: 2 seconds at worst."""
 
 OPEN_TIMEOUT = 5.0
 """Seconds that a new session waits for a worker that is being replaced."""
@@ -40,12 +33,11 @@ class Workers:
 
     Args:
         count: Number of processes.
-        interim_interval: Seconds of new audio between two interims.
+        config: What the workers are told.
         metrics: Where they are counted.
         log: What the workers log.
         command: What follows the interpreter on a worker's command line.
-        start_timeout: Seconds until a worker's model must be loaded.
-        hang_timeout: Seconds of silence after which a worker hangs.
+        timeouts: How long a worker may say nothing.
 
     """
 
@@ -53,28 +45,32 @@ class Workers:
         self,
         *,
         count: int,
-        interim_interval: float,
+        config: EngineSection,
         metrics: Metrics,
         log: Log,
         command: Sequence[str] = ("-m", MODULE),
-        start_timeout: float = START_TIMEOUT,
-        hang_timeout: float = HANG_TIMEOUT,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._command = (
             *command,
-            f"--interim-interval={interim_interval}",
+            f"--interim-interval={config.interim_interval}",
+            f"--memory-bytes={config.worker_memory_bytes}",
             f"--log-level={log.level}",
             f"--log-format={log.format}",
         )
         self._metrics = metrics
-        self._start_timeout = start_timeout
-        self._hang_timeout = hang_timeout
+        self._timeouts = timeouts or Timeouts()
         self._workers: list[WorkerProcess | None] = [None] * count
         self._busy = [0.0] * count
         self._changed = asyncio.Event()
         """Set when a worker became ready, or all were stopped."""
         self._started: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> int:
+        """Number of workers that sessions can be opened on."""
+        return len(self._list_ready())
 
     @property
     def pids(self) -> list[int]:
@@ -148,8 +144,7 @@ class Workers:
             began = monotonic()
             worker = self._workers[index] = WorkerProcess(
                 self._command,
-                start_timeout=self._start_timeout,
-                hang_timeout=self._hang_timeout,
+                timeouts=self._timeouts,
                 on_usage=functools.partial(self._count, index),
             )
             lost = await self._run(index, worker)
@@ -169,12 +164,15 @@ class Workers:
             await worker.run(functools.partial(self._on_ready, index, worker))
         except WorkerLost as exc:
             return exc
+        except Exception as exc:  # noqa: BLE001 - it would end the other workers too
+            logs.get("engine.workers", worker=index).exception("a bug lost a worker")
+            return WorkerLost("failed", f"{type(exc).__name__}: {exc}")
         finally:
             self._count(index, 0.0, 0.0)
-            self._metrics.workers.set(len(self._list_ready()))
+            self._metrics.workers.set(self.ready)
 
     def _on_ready(self, index: int, worker: WorkerProcess) -> None:
-        self._metrics.workers.set(len(self._list_ready()))
+        self._metrics.workers.set(self.ready)
         logs.get("engine.workers", worker=index).info("worker ready", pid=worker.pid)
         if not self._started[index].done():
             self._started[index].set_result(None)

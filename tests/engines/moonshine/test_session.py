@@ -33,6 +33,7 @@ class Wire:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.broken = False
+        self.abandoned: list[int] = []
 
     async def send(self, data: bytes) -> None:
         if self.broken:
@@ -51,7 +52,9 @@ def wire() -> Wire:
 
 @pytest.fixture
 def session(wire: Wire) -> MoonshineSession:
-    return MoonshineSession(number=5, send=wire.send, max_events=3)
+    return MoonshineSession(
+        number=5, send=wire.send, forget=wire.abandoned.append, max_events=3
+    )
 
 
 async def read_all(session: LiveSession) -> list[SessionEvent]:
@@ -143,9 +146,39 @@ async def test_send_after_close(session: MoonshineSession) -> None:
         await session.send_audio(CHUNK)
 
 
+async def test_abandon(session: MoonshineSession, wire: Wire) -> None:
+    """abandon() drops what was queued, ends a reader and closers, and tells once."""
+    reader = asyncio.create_task(read_all(session))
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)  # let both wait
+    session.put(Flushed())
+    session.abandon()
+    session.abandon()
+    session.put(Flushed())
+
+    assert await reader == []
+    assert session.ended
+    assert wire.abandoned == [5]
+
+    await closing
+    await session.close()
+    with pytest.raises(EngineError, match="closed"):
+        await session.send_audio(CHUNK)
+
+
+async def test_abandon_after_the_end(session: MoonshineSession, wire: Wire) -> None:
+    """abandon() of a session that ended takes back what was not read."""
+    session.put(LOST)
+    session.abandon()
+
+    assert await read_all(session) == []
+    with pytest.raises(EngineError, match="worker_lost"):
+        await session.flush()
+
+
 async def test_unsupported(wire: Wire) -> None:
     """What the engine can't do is answered by an event."""
-    session = MoonshineSession(number=1, send=wire.send)
+    session = MoonshineSession(number=1, send=wire.send, forget=wire.abandoned.append)
     await session.send_text("context")
     await session.send_video(VideoImage(time=MediaTime(0.0), jpeg=b""))
     await session.send_tool_response(ToolResponse(call="1", result={}))

@@ -13,6 +13,7 @@ import pytest
 
 from captiond.engines.moonshine.library import Line
 from captiond.engines.moonshine.protocol import (
+    BAD_MESSAGE_STATUS,
     Decoder,
     Kind,
     Message,
@@ -20,7 +21,7 @@ from captiond.engines.moonshine.protocol import (
     decode_event,
     encode_audio,
 )
-from captiond.engines.moonshine.worker import BAD_MESSAGE_STATUS, ENGINE, Sessions
+from captiond.engines.moonshine.worker import ENGINE, Sessions
 from captiond.events import MediaTime
 from captiond.live.session import (
     Closed,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from captiond.config import Config, EngineSection, Log
 from captiond.engines.moonshine import create
+from captiond.engines.moonshine.process import Timeouts, WorkerProcess
 from captiond.engines.moonshine.workers import MODULE, Workers
 from captiond.errors import EngineError
 from captiond.events import MediaTime
@@ -41,6 +45,16 @@ READY_THEN = (
 """A worker that says it is ready, and then does what follows."""
 
 
+def end_on_abandon(session: int, *, after: int = 0) -> str:
+    """Return a worker that ends with status 9 when that session is abandoned."""
+    return READY_THEN + (
+        f"import time; time.sleep({after}); heard = b''\n"
+        f"while bytes([0, 0, 0, 0, 5, {session}, 0, 0, 0]) not in heard:\n"
+        " heard = heard[-9:] + sock.recv(1 << 16)\n"
+        "sys.exit(9)"
+    )
+
+
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics()
@@ -58,18 +72,18 @@ def new_workers(
     metrics: Metrics,
     script: str | None = None,
     *,
-    start_timeout: float = 30.0,
-    hang_timeout: float = 8.0,
+    count: int = 1,
+    timeouts: Timeouts | None = None,
+    **options: int,
 ) -> Workers:
-    """Return one worker; ``script`` replaces the real one."""
+    """Return workers, one unless told; ``script`` replaces the real one."""
     return Workers(
-        count=1,
-        interim_interval=0.3,
+        count=count,
+        config=EngineSection.model_validate(options),
         metrics=metrics,
         log=Log(level="warning"),
         command=("-m", MODULE) if script is None else ("-c", script),
-        start_timeout=start_timeout,
-        hang_timeout=hang_timeout,
+        timeouts=timeouts or Timeouts(),
     )
 
 
@@ -107,6 +121,20 @@ def text_of(events: list[SessionEvent]) -> str:
 def counted(metrics: Metrics, name: str, **labels: str) -> float:
     """Return the value of a metric."""
     return metrics.registry.get_sample_value(f"captiond_{name}", labels) or 0.0
+
+
+def failing(
+    function: Callable[..., Any], times: int, exc: Exception
+) -> Callable[..., Any]:
+    """Return a function that fails so many times before it does its work."""
+    left = itertools.count(times, -1)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if next(left) > 0:
+            raise exc
+        return function(*args, **kwargs)
+
+    return call
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -231,9 +259,9 @@ async def test_killed_worker_is_replaced(workers: Workers, metrics: Metrics) -> 
 
 
 async def test_hung_worker_is_replaced(metrics: Metrics) -> None:
-    """A worker that falls silent is killed, and counted as hung."""
+    """A worker that computes and says nothing is killed, and counted as hung."""
     workers = new_workers(
-        metrics, READY_THEN + "import time; time.sleep(1000)", hang_timeout=1.0
+        metrics, READY_THEN + "[0 for _ in iter(int, 1)]", timeouts=Timeouts(hang=1.0)
     )
     await workers.start()
     session = await workers.open()
@@ -253,14 +281,17 @@ async def test_hung_worker_is_replaced(metrics: Metrics) -> None:
 
 
 async def test_stopped_worker_is_replaced(metrics: Metrics) -> None:
-    """A worker that is kept from running doesn't keep its sessions."""
-    pool = new_workers(metrics, hang_timeout=2.0)
+    """A worker that is kept from running doesn't keep its sessions for long."""
+    pool = new_workers(metrics, timeouts=Timeouts(hang=1000.0))
     await pool.start()
     session = await pool.open()
     os.kill(pool.pids[0], signal.SIGSTOP)
-    await read_until(session, SessionError)
+    async with asyncio.timeout(6):
+        error = await read_until(session, SessionError)
     await pool.stop()
 
+    assert isinstance(error, SessionError)
+    assert error.reason == "the worker did nothing for 3 s"
     assert counted(metrics, "workers_replaced_total", reason="hung") == 1
 
 
@@ -277,6 +308,139 @@ async def test_worker_that_sends_nonsense_is_replaced(metrics: Metrics) -> None:
 
     assert isinstance(error, SessionError)
     assert "nonsense" in error.reason
+    assert counted(metrics, "workers_replaced_total", reason="failed") >= 1
+
+
+async def test_worker_is_replaced_when_descriptors_run_out(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running out of file descriptors while a worker dies doesn't end the pool."""
+    workers = new_workers(metrics, READY_THEN + "sock.recv(9)")
+    await workers.start()
+    full = OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr(socket, "socketpair", failing(socket.socketpair, 2, full))
+    [pid] = workers.pids
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: bool(workers.pids) and workers.pids != [pid])
+
+    assert counted(metrics, "workers_replaced_total", reason="exited") == 1
+    assert counted(metrics, "workers_replaced_total", reason="failed") == 2
+
+    await workers.stop()
+
+
+async def test_worker_is_replaced_after_a_bug(
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What nobody thought of fails one worker's sessions, in the log, not the pool."""
+    workers = new_workers(metrics, READY_THEN + "sock.recv(9); sock.sendall(b'x' * 99)")
+    await workers.start()
+    broken = failing(WorkerProcess._handle, 1, RuntimeError("a bug"))
+    monkeypatch.setattr(WorkerProcess, "_handle", broken)
+    session = await workers.open()
+    error = await read_until(session, SessionError)
+    await until(lambda: bool(workers.pids))
+
+    assert isinstance(error, SessionError)
+    assert (error.code, error.retryable) == ("worker_lost", True)
+    assert counted(metrics, "workers_replaced_total", reason="failed") == 1
+    assert "RuntimeError: a bug" in capsys.readouterr().out
+
+    await workers.stop()
+
+
+async def test_start_fails_with_a_bug(metrics: Metrics) -> None:
+    """start() raises what the engine's callers know, whatever went wrong."""
+    workers = new_workers(metrics, "a null byte: \0")
+    with pytest.raises(EngineError, match="worker_start: ValueError: embedded null"):
+        await workers.start()
+
+
+async def test_worker_that_grows_is_replaced(
+    metrics: Metrics, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A worker whose memory grows beyond its bound ends itself and is replaced."""
+    grow = (
+        "import sys; from captiond.engines.moonshine import worker; "
+        "grown = []; "
+        "worker.Sessions._open = lambda *_: grown.append(b'x' * (1 << 28)) or b''; "
+        "sys.exit(worker.main())"
+    )
+    workers = new_workers(metrics, grow, worker_memory_bytes=1 << 28)
+    await workers.start()
+    session = await workers.open()
+    error = await read_until(session, SessionError)
+    await until(
+        lambda: counted(metrics, "workers_replaced_total", reason="memory") >= 1
+    )
+    await workers.stop()
+
+    assert error == SessionError(
+        code="worker_lost",
+        reason="the worker ended: its memory grew beyond its bound",
+        retryable=True,
+    )
+    assert "memory grew beyond its bound, giving up" in capfd.readouterr().err
+
+
+async def test_abandoned_session_is_freed(metrics: Metrics) -> None:
+    """The worker is told that a session was abandoned, and serves the others."""
+    workers = new_workers(metrics, end_on_abandon(1))
+    await workers.start()
+    abandoned, kept = await workers.open(), await workers.open()
+    abandoned.abandon()
+    error = await read_until(kept, SessionError)
+    await workers.stop()
+
+    assert await read_all(abandoned) == []
+    assert isinstance(error, SessionError)
+    assert error.reason == "the worker ended: exit status 9"
+
+
+async def test_abandoned_audio_is_dropped(workers: Workers) -> None:
+    """What waits of an abandoned session doesn't keep another one waiting."""
+    abandoned, kept = await workers.open(), await workers.open()
+    await speak(abandoned, bytes(60 * 32000))
+    await speak(kept, pcm()[:96000])
+    abandoned.abandon()
+    await kept.close()
+
+    assert await read_all(abandoned) == []
+    assert "best of times" in text_of(await read_all(kept)).lower()
+
+
+async def test_abandon_of_a_lost_session(workers: Workers) -> None:
+    """abandon() after the worker is gone does nothing."""
+    session = await workers.open()
+    [pid] = workers.pids
+    os.kill(pid, signal.SIGKILL)
+    await session.close()
+    session.abandon()
+
+    assert await read_all(session) == []
+
+
+async def test_open_that_is_cancelled_leaves_no_session(metrics: Metrics) -> None:
+    """A session whose opening was cancelled is taken back from the worker."""
+    workers = new_workers(metrics, end_on_abandon(2, after=1))
+    await workers.start()
+    session = await workers.open()
+    sender = asyncio.create_task(speak(session, bytes(8 << 20)))
+    await asyncio.wait({sender}, timeout=0.2)
+    opening = asyncio.create_task(workers.open())
+    await asyncio.wait({opening}, timeout=0.2)
+    opening.cancel()
+    error = await read_until(session, SessionError)
+    await workers.stop()
+
+    assert isinstance(error, SessionError)
+    assert error.reason == "the worker ended: exit status 9"
+    assert opening.cancelled()
+
+    with contextlib.suppress(EngineError):
+        await sender
 
 
 async def test_start_fails_when_a_worker_ends(metrics: Metrics) -> None:
@@ -291,18 +455,22 @@ async def test_start_fails_when_a_worker_ends(metrics: Metrics) -> None:
 
 async def test_start_fails_when_a_worker_is_not_ready(metrics: Metrics) -> None:
     """start() raises when a worker takes too long to load its model."""
-    workers = new_workers(metrics, "import time; time.sleep(1000)", start_timeout=0.5)
+    workers = new_workers(
+        metrics, "import time; time.sleep(1000)", timeouts=Timeouts(start=0.5)
+    )
     with pytest.raises(EngineError, match="worker_start"):
         await workers.start()
 
 
-async def test_sessions_go_to_the_worker_with_fewest() -> None:
-    """Sessions are spread over the workers."""
-    pool = Workers(
-        count=2, interim_interval=0.3, metrics=Metrics(), log=Log(level="warning")
-    )
+async def test_sessions_go_to_the_worker_with_fewest(metrics: Metrics) -> None:
+    """Sessions are spread over the workers; abandoned ones don't count."""
+    pool = new_workers(metrics, count=2)
     await pool.start()
     sessions = [await pool.open() for _ in range(4)]
+    sessions[0].abandon()
+    sessions[2].abandon()
+    sessions[0] = await pool.open()
+    sessions[2] = await pool.open()
     os.kill(pool.pids[0], signal.SIGKILL)
     await until(lambda: any(session.ended for session in sessions))
 
@@ -366,7 +534,13 @@ async def test_engine(metrics: Metrics) -> None:
     assert await process.wait() == 0
 
     engine = create(Config(engine=EngineSection(workers=1)), metrics)
+
+    assert engine.not_ready == "no worker is ready"
+
     await engine.start()
+
+    assert engine.not_ready is None
+
     session = await engine.open(stream="demo")
     await speak(session, pcm()[:96000])
     await session.close()
@@ -376,3 +550,5 @@ async def test_engine(metrics: Metrics) -> None:
     assert "best of times" in text_of(await read_all(session)).lower()
 
     await engine.stop()
+
+    assert engine.not_ready == "no worker is ready"
