@@ -16,7 +16,7 @@ import numpy
 from moonshine_voice import ModelArch, get_model_path
 from moonshine_voice.transcriber import Stream, Transcriber
 
-from captiond.engines.moonshine.runtime import give_back_memory, runtime
+from captiond.engines.moonshine.runtime import runtime
 from captiond.media.chunk import SAMPLE_RATE
 
 MODEL = "tiny-en"
@@ -111,4 +111,3 @@ class _LibraryStream:
 
     def close(self) -> None:
         self._stream.close()  # type: ignore[no-untyped-call]
-        give_back_memory()

@@ -37,9 +37,9 @@ _PROT_READ = 1
 _PROT_WRITE = 2
 
 _M_TRIM_THRESHOLD, _TRIM_BYTES = -1, 32 << 20
-_M_MMAP_THRESHOLD, _MMAP_BYTES = -3, 128 << 10
-"""Where the C library takes large blocks from. Set once, they no longer rise with the
-largest block seen; tensors of ever other sizes would else leave holes in the heap."""
+_M_MMAP_THRESHOLD, _MMAP_BYTES = -3, 16 << 10
+"""Size from which the C library takes a block from the system, and gives it back. Tensors
+of ever other sizes would else leave holes in the heap: 2 MB a minute, measured."""
 
 _POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 
@@ -114,18 +114,6 @@ def runtime() -> Runtime:
             "the model's runtime can't be mended, and costs more", reason=str(exc)
         )
         return Runtime(None)
-
-
-def give_back_memory() -> None:
-    """
-    Return free memory to the system, where the C library can.
-
-    Without it a worker grows by some 2 MB a minute although what it uses doesn't: the
-    tensors' ever other sizes leave holes.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _find_table() -> int:
