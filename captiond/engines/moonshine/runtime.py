@@ -38,8 +38,8 @@ _PROT_WRITE = 2
 
 _M_TRIM_THRESHOLD, _TRIM_BYTES = -1, 32 << 20
 _M_MMAP_THRESHOLD, _MMAP_BYTES = -3, 16 << 10
-"""Size from which the C library takes a block from the system, and gives it back. Tensors
-of ever other sizes would else leave holes in the heap: 2 MB a minute, measured."""
+"""Size from which the C library takes a block from the system, and gives it back.
+Tensors of ever other sizes would else leave holes in the heap: 2 MB a minute."""
 
 _POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 
