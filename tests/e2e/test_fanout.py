@@ -8,6 +8,7 @@ import urllib.parse
 
 import pytest
 
+from captiond.cli import scrape
 from captiond.cli.whip_client import WhipPublisher
 from tests.daemon_process import DaemonProcess
 from tests.e2e.conftest import Clip
@@ -67,6 +68,8 @@ async def test_slow_reader_costs_nobody_anything(clip: Clip) -> None:
                 tasks.create_task(publish(clip, daemon.addresses.whip(name)))
             await asyncio.sleep(clip.seconds + 2)
             sleeper.wake.set()
+        samples = await scrape.samples(daemon.addresses.admin)
+        cut = samples["captiond_subscribers_cut_total"]
         resumed = Reader(f"{urls['one']}?since={sleeper.position}")
         await asyncio.wait_for(resumed.run(), 10)
 
@@ -76,6 +79,8 @@ async def test_slow_reader_costs_nobody_anything(clip: Clip) -> None:
             assert reader.durable == group[0].durable
             assert reader.messages[-1]["state"] == "paused"
             assert clip.word_error_rate(reader.text) <= MAX_WER
-    assert sleeper.code == 1013
+    assert cut >= 1
+    # Where not even the close frame could be delivered, the connection just ends.
+    assert sleeper.code in (1013, 1006)
     assert resumed.messages[0]["lost"] is None
     assert sleeper.durable + resumed.durable == readers["one"][0].durable
