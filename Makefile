@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## caption a speech file through WebRTC; DEMO=path/to.wav for your own
-	@$(BIN)/captiond demo $(DEMO)
+	@$(BIN)/captiond demo $(if $(DEMO),"$(DEMO)")
 
 run: $(STAMP) ## start the daemon and print its addresses
 	@$(BIN)/captiond serve

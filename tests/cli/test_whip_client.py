@@ -249,7 +249,7 @@ async def test_publishes_a_file(
     took = loop.time() - publisher.started_at
     await publisher.stop()
 
-    assert took == pytest.approx(1.0, abs=0.2)
+    assert took >= 0.95  # never faster than it is spoken
     assert publisher.total == pytest.approx(1.0)
     assert publisher.sent == pytest.approx(1.0)
     assert progress == sorted(progress)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 
 import pytest
 
@@ -39,7 +38,6 @@ async def test_sigterm_delivers_the_last_words(clip: Clip) -> None:
         publisher = WhipPublisher(clip.path, daemon.addresses.whip("demo"))
         await publisher.start()
         await until(lambda: reader.has_shown("worst"), timeout=30)
-        began = time.monotonic()
         os.kill(daemon.pid, signal.SIGTERM)
         with pytest.raises(PublishError):
             await publisher.wait()
@@ -47,13 +45,11 @@ async def test_sigterm_delivers_the_last_words(clip: Clip) -> None:
         await reading
         await idling
         await daemon.wait()
-        took = time.monotonic() - began
 
     assert "worst" in reader.text
     assert reader.messages[-1]["state"] == "paused"
     assert idle.code == 1001
-    assert daemon.returncode == 0
-    assert took < 10 + 1  # drain.timeout is 10 s, and what a slow machine adds
+    assert daemon.returncode == 0  # 1 if drain.timeout had run out
 
 
 async def test_second_signal_ends_at_once(clip: Clip) -> None:
