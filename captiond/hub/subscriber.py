@@ -45,7 +45,6 @@ class Subscriber:
         self._blocked_behind: int | None = None
         """How far behind the subscriber was when its transport blocked."""
         self.closed = False
-        self.delivered = 0
 
     @property
     def behind(self) -> int:
@@ -76,7 +75,6 @@ class Subscriber:
     def _pump(self) -> None:
         try:
             while (message := self._cursor.next()) is not None:
-                self.delivered += 1
                 if not self._outlet.write(message):
                     self._blocked_behind = self._cursor.behind
                     self._outlet.blocked()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import secrets
-from collections.abc import Callable
 from typing import Protocol
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -281,7 +280,3 @@ class Peer:
             "packets": stats.received,
             "lost": stats.lost,
         }
-
-
-PeerFactory = Callable[[str, Offer, str], Peer]
-"""Makes a peer from stream name, offer and the client's name."""
