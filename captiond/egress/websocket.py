@@ -179,6 +179,9 @@ class WebSocketEgress:
         # Opened here, not when it was admitted: only now it will be released.
         channel = self._hub.open(wanted.stream)
         gauge = self._metrics.subscribers.labels("websocket")
+        # Readers come by the thousand: their lines are for whoever looks for one.
+        log = self._log.bind(stream=wanted.stream, subscriber=connection.id.hex[:6])
+        log.debug("subscriber opened", agent=request.headers.get("User-Agent", "")[:80])
         self._count += 1
         gauge.inc()
         try:
@@ -189,6 +192,11 @@ class WebSocketEgress:
             self._count -= 1
             gauge.dec()
             self._hub.release(channel)
+            log.debug(
+                "subscriber closed",
+                code=connection.close_code,
+                reason=connection.close_reason,
+            )
 
     async def _serve_subscriber(
         self, connection: ServerConnection, channel: Channel, wanted: Subscription
