@@ -93,8 +93,9 @@ class Audio(Section):
     max_fill: Seconds = 2.0
     """Longest hole in RTP time that is filled with silence, and longest surplus of
     silence that is made up for; beyond either the clock is anchored anew."""
-    silence_after: Seconds = 0.3
-    """Seconds without packets after which silence is fed to the engine."""
+    silence_after: Seconds = 0.5
+    """Seconds without packets after which silence is fed to the engine; senders that
+    save silence send one every 0.4 s."""
     gap_event: Seconds = 0.2
     """Shortest loss that readers are told about."""
 

@@ -24,7 +24,7 @@ OFFERS = [
     path.read_text()
     for path in sorted((Path(__file__).parents[1] / "ingest" / "offers").glob("*.txt"))
 ]
-MAX_WER = 15.0
+MAX_WER = 25.0
 
 
 def mutate(offer: str, chance: random.Random) -> bytes:
