@@ -95,6 +95,8 @@ class Peer:
         self._candidates = 0
         self._reason: str | None = None
         self._ended = asyncio.Event()
+        self._decided = asyncio.Event()
+        """Connected or ended, whichever came first."""
         self._log = logs.get("publisher", stream=stream, session=self.id[:6])
 
     @property
@@ -180,6 +182,7 @@ class Peer:
         if self._reason is None:
             self._reason = reason
         self._ended.set()
+        self._decided.set()
 
     def finish(self) -> None:
         """Hand on what is left of the audio."""
@@ -188,20 +191,10 @@ class Peer:
             self._meter.report(self.path)
 
     async def _connect(self) -> None:
-        waits = [
-            asyncio.ensure_future(event.wait())
-            for event in (self._connected, self._ended)
-        ]
         try:
-            await asyncio.wait(
-                waits,
-                timeout=self._config.webrtc.connect_timeout,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if not self._connected.is_set():
+            async with asyncio.timeout(self._config.webrtc.connect_timeout):
+                await self._decided.wait()
+        except TimeoutError:
             self.end("never connected")
 
     async def _tick(self) -> None:
@@ -258,6 +251,7 @@ class Peer:
             # At once, not when run() wakes: the first packets may be here before.
             self._log.info("publisher connected")
             self._connected.set()
+            self._decided.set()
             self._sink.connected(self)
         elif state == "failed":
             self.end("connection failed")
