@@ -104,17 +104,25 @@ class EngineSection(Section):
     """What turns audio into text."""
 
     name: str = "moonshine"
-    """Entry point of the group ``captiond.engines``."""
-    workers: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Worker processes of a local engine; 0 means cores - 1, at least 1."""
-    worker_memory_bytes: Annotated[int, Field(ge=1 << 28)] = 1 << 31
-    """Memory beyond which a worker is replaced; its audio is sent again."""
-    interim_interval: Annotated[float, Field(ge=0.1, le=5)] = 0.3
-    """Seconds of new audio between two interims while the machine keeps up."""
-    ring_seconds: Annotated[float, Field(ge=5, le=600)] = 60.0
-    """Audio kept until its text is final, to be sent again when an engine fails."""
+    """Engine that captions; its own options are in the table `engines.NAME`."""
+    fallback: str = ""
+    """Engine that takes over while the first one can't be had; empty means none."""
+    others: tuple[str, ...] = ()
+    """Engines that a stream may be switched to besides."""
+    fallback_after: Seconds = 1.0
+    """Seconds without a session after which the fallback is asked."""
+    open_timeout: Seconds = 15.0
+    """Seconds that an engine has to accept a session."""
+    send_timeout: Seconds = 5.0
+    """Seconds that an engine has to take what it is sent."""
     stall_timeout: Seconds = 10.0
     """Seconds of unheard audio after which a session is given up."""
+    ring_seconds: Annotated[float, Field(ge=5, le=600)] = 60.0
+    """Audio kept until its text is final, to be sent again when an engine fails."""
+
+
+class Engines(Section):
+    """The engines' own options; each installed engine has a table."""
 
 
 class StreamSection(Section):
@@ -192,6 +200,7 @@ class Config(BaseSettings):
     webrtc: WebRtc = WebRtc()
     audio: Audio = Audio()
     engine: EngineSection = EngineSection()
+    engines: Engines = Engines()
     stream: StreamSection = StreamSection()
     history: History = History()
     subscribers: Subscribers = Subscribers()
@@ -217,11 +226,13 @@ def load(
     file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, Any] | None = None,
+    schema: type[Config] = Config,
 ) -> Config:
     """
     Read the configuration from its sources.
 
     Args:
+        schema: What is allowed; see :func:`captiond.engines.schema`.
         file: TOML file; without it ``captiond.toml`` is read where it exists.
         environ: Environment variables.
         flags: Values given on the command line, nested like the file.
@@ -232,16 +243,16 @@ def load(
     """
     sources = [
         (str(file or DEFAULT_FILE), _read_file(file)),
-        ("the environment", _read_environ(environ)),
+        ("the environment", _read_environ(environ, schema)),
         ("the command line", dict(flags or {})),
     ]
     merged: dict[str, Any] = {}
     for _, values in sources:
         _merge(merged, values)
     try:
-        config = Config(**merged)
+        config = schema(**merged)
     except ValidationError as exc:
-        raise ConfigError(_explain(exc, sources)) from None
+        raise ConfigError(_explain(exc, sources, schema)) from None
     _require_safe_address(config)
     return config
 
@@ -268,9 +279,9 @@ def _read_file(file: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {exc}") from exc
 
 
-def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+def _read_environ(environ: Mapping[str, str], schema: type[Config]) -> dict[str, Any]:
     known = {
-        ENV_PREFIX + ENV_DELIMITER.join(path).upper(): path for path in _leaves(Config)
+        ENV_PREFIX + ENV_DELIMITER.join(path).upper(): path for path in _leaves(schema)
     }
     for name in environ:
         if name.upper().startswith(ENV_PREFIX) and name.upper() not in known:
@@ -278,14 +289,14 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
                 f"{name}: no such option; allowed are {', '.join(sorted(known))}"
             )
     values = EnvSettingsSource(
-        Config,
+        schema,
         case_sensitive=False,
         env_prefix=ENV_PREFIX,
         env_nested_delimiter=ENV_DELIMITER,
     )
     values.env_vars = {name.lower(): value for name, value in environ.items()}
     try:
-        return InitSettingsSource(Config, values())()
+        return InitSettingsSource(schema, values())()
     except ValueError as exc:
         raise ConfigError(f"{exc}; lists are written as JSON") from exc
 
@@ -307,17 +318,21 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:
             target[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _explain(exc: ValidationError, sources: list[tuple[str, dict[str, Any]]]) -> str:
+def _explain(
+    exc: ValidationError,
+    sources: list[tuple[str, dict[str, Any]]],
+    schema: type[Config],
+) -> str:
     return "\n".join(
         f"{_source_of(error['loc'], sources)}: {'.'.join(map(str, error['loc']))}: "
-        f"{_rule(error)}"
+        f"{_rule(error, schema)}"
         for error in exc.errors()
     )
 
 
-def _rule(error: ErrorDetails) -> str:
+def _rule(error: ErrorDetails, schema: type[Config]) -> str:
     if error["type"] == "extra_forbidden":
-        model: type[BaseModel] = Config
+        model: type[BaseModel] = schema
         for key in error["loc"][:-1]:
             kind = model.model_fields[str(key)].annotation
             assert isinstance(kind, type)

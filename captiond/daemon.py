@@ -26,7 +26,7 @@ from captiond.events import StreamState
 from captiond.hub.hub import Hub
 from captiond.ingest import guards
 from captiond.ingest.whip import WhipEndpoint
-from captiond.live.session import Engine
+from captiond.live.roster import Roster
 from captiond.metrics import Metrics
 from captiond.streams import Streams
 from captiond.web import problems
@@ -63,22 +63,23 @@ async def run(
 
     """
     log = logs.get("daemon")
+    for name, reason in engines.broken().items():
+        log.warning("engine left out", engine=name, reason=reason)
     metrics = Metrics()
-    engine = engines.create(config, metrics)
+    roster = Roster(engines.create(config, metrics), fallback=config.engine.fallback)
     guards.install(metrics)
     guards.use_addresses(_media_addresses(config))
     hub = Hub(config, metrics, encode=wire.encode, wall=utc_now)
     with _signals() as stop:
         async with AsyncExitStack() as stack:
-            await engine.start()
-            stack.push_async_callback(engine.stop)
+            await stack.enter_async_context(roster)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            streams = Streams(hub, engine, config=config, metrics=metrics, tasks=tasks)
+            streams = Streams(hub, roster, config=config, metrics=metrics, tasks=tasks)
             websocket = WebSocketEgress(config, hub, metrics)
             server = await stack.enter_async_context(websocket.serve())
             http = await stack.enter_async_context(_http(config, metrics, hub, streams))
             admin = await stack.enter_async_context(
-                _admin(config, metrics, hub, streams, engine)
+                _admin(config, metrics, hub, streams, roster)
             )
             addresses = Addresses(
                 http=_url("http", config.http.host, http),
@@ -150,18 +151,21 @@ async def _http(
 
 @asynccontextmanager
 async def _admin(
-    config: Config, metrics: Metrics, hub: Hub, streams: Streams, engine: Engine
+    config: Config, metrics: Metrics, hub: Hub, streams: Streams, roster: Roster
 ) -> AsyncIterator[int]:
     def refresh() -> None:
         metrics.engine_lag_seconds.set(
             max((each.lag for each in streams.all()), default=0.0)
+        )
+        metrics.ring_depth_seconds.set(
+            max((each.ring_depth for each in streams.all()), default=0.0)
         )
         states = collections.Counter(each.log.state for each in hub.channels())
         for state in StreamState:
             metrics.streams.labels(state.value).set(states[state])
 
     def not_ready() -> str | None:
-        return "draining" if streams.draining else engine.not_ready
+        return "draining" if streams.draining else roster.not_ready
 
     app = web.Application()
     AdminApi(metrics, refresh=refresh, not_ready=not_ready).add_routes(app.router)

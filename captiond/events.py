@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import NewType
+from collections.abc import Mapping
+from typing import Any, NewType
 
 MediaTime = NewType("MediaTime", float)
 """Seconds since the first sample of the stream, on the media clock."""
@@ -86,7 +87,20 @@ class Status:
     reason: str
 
 
-Event = Caption | Gap | Status
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SessionNote:
+    """
+    What a live session did besides captioning, as every subscriber may know it.
+
+    ``model_text`` (``text``: the whole turn), ``interrupted``, ``tool_call`` (``call``,
+    ``name``, ``arguments``) and ``tool_call_cancelled`` (``call``).
+    """
+
+    event: str
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+Event = Caption | Gap | Status | SessionNote
 """Everything that a stream may tell its subscribers."""
 
 

@@ -106,6 +106,14 @@ class Metrics:
         self.clock_anchored = self._counter(
             "captiond_clock_anchored", "Media clock anchored anew", ["reason"]
         )
+        self.pictures_sampled = self._counter(
+            "captiond_pictures_sampled", "Pictures taken from publishers' video"
+        )
+        self.pictures_discarded = self._counter(
+            "captiond_pictures_discarded",
+            "Frames of video not used while pictures were wanted, by reason",
+            ["reason"],
+        )
         self.publishers = self._gauge("captiond_publishers", "Publishers connected")
         self.streams = self._gauge("captiond_streams", "Streams", ["state"])
         self.publisher_sessions = self._counter(
@@ -126,8 +134,39 @@ class Metrics:
         self.sessions_opened = self._counter(
             "captiond_sessions_opened", "Live sessions opened", ["engine"]
         )
+        self.sessions_rotated = self._counter(
+            "captiond_sessions_rotated",
+            "Live sessions that another one took over from in good order",
+            ["engine", "reason"],
+        )
         self.sessions_failed = self._counter(
-            "captiond_sessions_failed", "Live sessions that failed", ["reason"]
+            "captiond_sessions_failed",
+            "Live sessions that failed or couldn't be opened",
+            ["engine", "reason"],
+        )
+        self.engine_audio_sent_seconds = self._counter(
+            "captiond_engine_audio_sent_seconds",
+            "Audio sent to an engine, repeated audio included: what remote ones charge",
+            ["engine"],
+        )
+        self.ring_depth_seconds = self._gauge(
+            "captiond_ring_depth_seconds",
+            "Audio whose text is not final, of the stream where it is longest",
+        )
+        self.words_replayed = self._counter(
+            "captiond_words_replayed", "Words in finals of audio that was sent again"
+        )
+        self.words_removed = self._counter(
+            "captiond_words_removed", "Words taken out of finals, by reason", ["reason"]
+        )
+        self.degraded_seconds = self._counter(
+            "captiond_degraded_seconds",
+            "Time that streams were degraded: no engine for more than a moment",
+        )
+        self.inputs_discarded = self._counter(
+            "captiond_inputs_discarded",
+            "Pictures, texts and answers that no engine was given",
+            ["reason"],
         )
         self.audio_replayed_seconds = self._counter(
             "captiond_audio_replayed_seconds", "Audio sent again after a failure"

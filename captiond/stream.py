@@ -15,12 +15,24 @@ from captiond import logs
 from captiond.captions.cues import CueBuilder, Utterance
 from captiond.clock import ArrivalClock, monotonic
 from captiond.config import Config
+from captiond.errors import ControlError
 from captiond.events import Caption, Gap, MediaTime, Status, StreamState
 from captiond.hub.hub import Channel, Hub
 from captiond.ingest.peer import Peer
-from captiond.live.session import Engine, Flushed, Hypothesis, Settled
+from captiond.live.inputs import Input, Interrupt, Text
+from captiond.live.roster import Roster
+from captiond.live.session import (
+    Capabilities,
+    Flushed,
+    Hypothesis,
+    Settled,
+    TextPurpose,
+    ToolResponse,
+    VideoImage,
+)
 from captiond.live.supervisor import (
     Degraded,
+    Rotated,
     SessionLost,
     Supervisor,
     SupervisorEvent,
@@ -28,6 +40,7 @@ from captiond.live.supervisor import (
 from captiond.media.audio_path import Output
 from captiond.media.chunk import AudioChunk
 from captiond.metrics import Metrics
+from captiond.notes import Notes
 from captiond.recent import RecentLatencies
 
 FLUSH_TIMEOUT = 10.0
@@ -44,7 +57,7 @@ class Stream:
     Args:
         channel: Its log and readers.
         hub: Publishes its events.
-        engine: Turns its audio into text.
+        roster: The engines that turn its audio into text.
         config: Time-outs and bounds.
         metrics: Where latencies are measured.
 
@@ -54,7 +67,7 @@ class Stream:
         self,
         channel: Channel,
         hub: Hub,
-        engine: Engine,
+        roster: Roster,
         *,
         config: Config,
         metrics: Metrics,
@@ -65,7 +78,7 @@ class Stream:
         self.cues = 0
         self.words = 0
         self._hub = hub
-        self._engine = engine
+        self._roster = roster
         self._config = config
         self._metrics = metrics
         self._log = logs.get("stream", stream=channel.log.name)
@@ -73,6 +86,8 @@ class Stream:
         """Of this life; None while the stream has none."""
         self._degraded = False
         self._builder = CueBuilder()
+        self._notes = Notes()
+        self._listeners: list[Callable[[SupervisorEvent], None]] = []
         self._arrivals = ArrivalClock()
         self._began: float | None = None
         """Monotonic time of the media clock's zero."""
@@ -99,6 +114,72 @@ class Stream:
     def lag(self) -> float:
         """Seconds of audio that wait for the engine."""
         return self._supervisor.lag if self._supervisor is not None else 0.0
+
+    @property
+    def ring_depth(self) -> float:
+        """Seconds of audio whose text is not final."""
+        return self._supervisor.ring_depth if self._supervisor is not None else 0.0
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that captions now; empty if none does."""
+        return self._supervisor.engine if self._supervisor is not None else ""
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What that engine can do."""
+        return self._supervisor.capabilities if self._supervisor is not None else None
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether the engine takes pictures."""
+        capabilities = self.capabilities
+        return capabilities is not None and capabilities.video
+
+    def send_text(self, text: str, purpose: TextPurpose = TextPurpose.QUESTION) -> None:
+        """
+        Send a question, context or vocabulary to the engine; never waits.
+
+        Raises:
+            ControlError: If that can't be done now; so do all like it.
+
+        """
+        self._send(Text(text, purpose))
+
+    def interrupt(self) -> None:
+        """Stop what the engine is generating."""
+        self._send(Interrupt())
+
+    def send_tool_response(self, response: ToolResponse) -> None:
+        """Answer a tool call."""
+        self._send(response)
+
+    async def flush(self, timeout: float) -> bool:
+        """Wait for finals of all that was heard; return False if it took longer."""
+        return await self._living().flush(timeout=timeout)
+
+    def switch_engine(self, name: str) -> None:
+        """Caption with another engine from now on."""
+        self._living().switch(name)
+
+    def listen(self, listener: Callable[[SupervisorEvent], None]) -> Callable[[], None]:
+        """
+        Tell a listener every event of the live session; it must not wait or raise.
+
+        Returns:
+            What stops that.
+
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _send(self, item: Input) -> None:
+        self._living().send(item)
+
+    def _living(self) -> Supervisor:
+        if self._supervisor is None:
+            raise ControlError("not_live", f"nobody publishes '{self.name}'")
+        return self._supervisor
 
     def connect(
         self, peer: Peer, start: Callable[[Coroutine[None, None, None]], None]
@@ -169,6 +250,13 @@ class Stream:
                 case _:
                     assert_never(output)
 
+    def receive_picture(self, peer: Peer, image: VideoImage) -> None:
+        """Take a picture from the publisher that has the stream."""
+        if peer is self.publisher and self.wants_pictures:
+            self._send(image)
+        else:
+            self._metrics.inputs_discarded.labels("picture_unwanted").inc()
+
     def _new_supervisor(self) -> Supervisor:
         def on_event(event: SupervisorEvent) -> None:
             # What an earlier life of the stream still says is nobody's any more.
@@ -179,7 +267,7 @@ class Stream:
 
         self._degraded = False
         supervisor = Supervisor(
-            self._engine,
+            self._roster,
             self.name,
             config=self._config.engine,
             metrics=self._metrics,
@@ -235,6 +323,10 @@ class Stream:
         self._tell_state(reason)
 
     def _on_event(self, event: SupervisorEvent) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+        for note in self._notes.follow(event):
+            self._hub.publish(self.channel, note)
         match event:
             case Hypothesis():
                 self._on_hypothesis(event)
@@ -243,7 +335,7 @@ class Stream:
             case Flushed():
                 # Everything was answered: what is open now nobody will finish.
                 self._publish_all(self._builder.finish())
-            case SessionLost():
+            case SessionLost() | Rotated():
                 self._builder.session_lost()
             case Gap():
                 self._hub.publish(self.channel, event)
@@ -268,7 +360,7 @@ class Stream:
             text=event.text,
             words=event.words,
             language=event.language,
-            engine=self._engine.name,
+            engine=self.engine,
         )
         self._publish_all(self._builder.update(utterance))
 

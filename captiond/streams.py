@@ -12,7 +12,8 @@ from captiond.events import MediaTime
 from captiond.hub.hub import Hub
 from captiond.ingest.offer import Offer
 from captiond.ingest.peer import Peer
-from captiond.live.session import Engine
+from captiond.live.roster import Roster
+from captiond.live.session import VideoImage
 from captiond.media.audio_path import Output
 from captiond.metrics import Metrics
 from captiond.stream import Stream
@@ -24,7 +25,7 @@ class Streams:
 
     Args:
         hub: Where their captions go.
-        engine: Turns their audio into text.
+        roster: The engines that turn their audio into text.
         config: Bounds.
         metrics: Where publishers are counted.
         tasks: Every publisher and stream runs in this group.
@@ -34,14 +35,14 @@ class Streams:
     def __init__(
         self,
         hub: Hub,
-        engine: Engine,
+        roster: Roster,
         *,
         config: Config,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._hub = hub
-        self._engine = engine
+        self._roster = roster
         self._config = config
         self._metrics = metrics
         self._tasks = tasks
@@ -106,7 +107,7 @@ class Streams:
             stream = self._streams[peer.stream] = Stream(
                 channel,
                 self._hub,
-                self._engine,
+                self._roster,
                 config=self._config,
                 metrics=self._metrics,
             )
@@ -123,6 +124,19 @@ class Streams:
         stream = self._streams.get(peer.stream)
         if stream is not None:
             stream.receive(peer, outputs)
+
+    def wants_pictures(self, peer: Peer) -> bool:
+        """Whether a publisher has its stream, and an engine looks at its video."""
+        stream = self._streams.get(peer.stream)
+        return stream is not None and stream.publisher is peer and stream.wants_pictures
+
+    def picture(self, peer: Peer, image: VideoImage) -> None:
+        """Hand a publisher's picture to its stream."""
+        stream = self._streams.get(peer.stream)
+        if stream is not None:
+            stream.receive_picture(peer, image)
+        else:
+            self._metrics.pictures_discarded.labels("no_stream").inc()
 
     async def drain(self) -> None:
         """Take no more publishers, end those that are there, deliver the last words."""

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from captiond.errors import EngineError
 from captiond.events import MediaTime
+from captiond.live.engine import SessionContext
+from captiond.live.roster import Roster
 from captiond.live.session import (
     Capabilities,
     Closed,
@@ -15,6 +17,7 @@ from captiond.live.session import (
     SessionError,
     SessionEvent,
     Settled,
+    TextPurpose,
     ToolResponse,
     Unsupported,
     VideoImage,
@@ -78,7 +81,9 @@ class ScriptedSession:
     async def send_video(self, image: VideoImage) -> None:
         self.emit(Unsupported(capability="video"))
 
-    async def send_text(self, text: str) -> None:
+    async def send_text(
+        self, text: str, purpose: TextPurpose = TextPurpose.QUESTION
+    ) -> None:
         self.emit(Unsupported(capability="text"))
 
     async def send_tool_response(self, response: ToolResponse) -> None:
@@ -143,6 +148,7 @@ class ScriptedEngine:
     """
 
     name = "scripted"
+    capabilities = Capabilities()
     not_ready: str | None = None
 
     def __init__(
@@ -167,7 +173,7 @@ class ScriptedEngine:
     async def stop(self) -> None:
         """Nothing is shared."""
 
-    async def open(self, *, stream: str) -> ScriptedSession:
+    async def open(self, *, stream: str, context: SessionContext) -> ScriptedSession:
         if self.refuse:
             self.refuse -= 1
             raise EngineError("refused", "as told", retryable=self._retryable)
@@ -178,6 +184,11 @@ class ScriptedEngine:
         )
         self.sessions.append(session)
         return session
+
+
+def roster(engine: ScriptedEngine) -> Roster:
+    """Return a roster of one engine."""
+    return Roster({engine.name: engine})
 
 
 def number_of(chunk: AudioChunk) -> int:

@@ -17,7 +17,8 @@ from captiond.egress.wire import encode
 from captiond.hub.hub import Hub
 from captiond.ingest import guards
 from captiond.ingest.whip import WhipEndpoint
-from captiond.live.session import Engine
+from captiond.live.engine import Engine
+from captiond.live.roster import Roster
 from captiond.metrics import Metrics
 from captiond.streams import Streams
 from captiond.web import problems
@@ -63,7 +64,7 @@ async def harness(
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as http:
         streams = Streams(
             hub,
-            engine or ScriptedEngine(),
+            Roster({"scripted": engine or ScriptedEngine()}),
             config=config,
             metrics=metrics,
             tasks=tasks,

@@ -15,11 +15,12 @@ from captiond.config import Config, EngineSection, StreamSection
 from captiond.egress.wire import encode
 from captiond.events import Caption, Event, Gap, Status
 from captiond.hub.hub import Hub
+from captiond.live import breaker as breaker_module
 from captiond.live import supervisor as supervisor_module
 from captiond.live.session import SessionError
 from captiond.metrics import Metrics
 from captiond.stream import Stream
-from tests.fakes import ScriptedEngine, chunk
+from tests.fakes import ScriptedEngine, chunk, roster
 from tests.harness import until
 
 
@@ -50,7 +51,7 @@ class Scene:
         self.engine = engine
         self.tasks = tasks
         self.stream = Stream(
-            hub.open("demo"), hub, engine, config=config, metrics=metrics
+            hub.open("demo"), hub, roster(engine), config=config, metrics=metrics
         )
 
     def connect(self, peer: Publisher) -> None:
@@ -101,7 +102,7 @@ async def scene(engine: ScriptedEngine | None = None) -> AsyncIterator[Scene]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing that only bounds a wait take long."""
     monkeypatch.setattr(supervisor_module, "DEGRADED_AFTER", 0.05)
-    monkeypatch.setattr(supervisor_module, "LAST_RETRY", 0.05)
+    monkeypatch.setattr(breaker_module, "LAST_PAUSE", 0.05)
 
 
 async def test_programme_is_live_paused_live_and_ended() -> None:

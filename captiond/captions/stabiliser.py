@@ -37,7 +37,7 @@ class Stabiliser:
         agreed = sum(
             1
             for _ in itertools.takewhile(
-                lambda pair: _key(pair[0]) == _key(pair[1]),
+                lambda pair: word_key(pair[0]) == word_key(pair[1]),
                 zip(self._tail, tail[:-1], strict=False),
             )
         )
@@ -55,8 +55,8 @@ def covered(stable: list[str], words: list[str]) -> int:
     that the engine now hears differently is neither shown twice nor skipped. Of equally
     near prefixes the one nearest in length counts.
     """
-    left = [_key(word) for word in stable]
-    right = [_key(word) for word in words]
+    left = [word_key(word) for word in stable]
+    right = [word_key(word) for word in words]
     if right[: len(left)] == left:
         return len(left)
     row = list(range(len(right) + 1))
@@ -74,6 +74,6 @@ def covered(stable: list[str], words: list[str]) -> int:
     return min(range(len(row)), key=lambda count: (row[count], abs(count - len(left))))
 
 
-def _key(word: str) -> str:
+def word_key(word: str) -> str:
     """Return what makes two spellings the same word: case and punctuation don't."""
     return "".join(c for c in word.casefold() if c.isalnum()) or word

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from captiond import config
+from captiond import config, engines
 from captiond.cli import speech, terminal
 from captiond.errors import CaptiondError, ConfigError
 
@@ -122,7 +122,7 @@ def _examine(file: Path | None) -> Iterator[Finding]:
     yield from check_packages()
     yield check_model()
     try:
-        loaded = config.load(file=file)
+        loaded = config.load(file=file, schema=engines.schema())
     except ConfigError as exc:
         yield Finding("configuration", "wrong", str(exc))
         return

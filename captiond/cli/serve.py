@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captiond import config, logs
+from captiond import config, engines, logs
 from captiond.cli import terminal
 from captiond.errors import CaptiondError, ConfigError
 
@@ -92,7 +92,7 @@ def serve(  # noqa: PLR0913, PLR0917
     Examples:
       captiond serve
       captiond serve --config /etc/captiond.toml --log-level debug
-      captiond serve --set engine.workers=2 --set stream.linger=300
+      captiond serve --set engines.moonshine.workers=2 --set stream.linger=300
       captiond serve --host 0.0.0.0 --insecure
     """
     listen: dict[str, dict[str, str | int | None]] = {
@@ -110,7 +110,7 @@ def serve(  # noqa: PLR0913, PLR0917
             flags.setdefault(section, {}).update(given)
     if insecure:
         flags["insecure"] = True
-    loaded = config.load(file=file, flags=flags)
+    loaded = config.load(file=file, flags=flags, schema=engines.schema())
 
     logs.setup(loaded.log)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import os
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
 
-from captiond.config import Config
+from pydantic import create_model
+
+from captiond.config import Config, Engines
 from captiond.errors import ConfigError
-from captiond.live.session import Engine
+from captiond.live.engine import Engine, EngineSetup, EngineType
 from captiond.metrics import Metrics
 
 GROUP = "captiond.engines"
-
-Factory = Callable[[Config, Metrics], Engine]
-"""What an entry point of the group names."""
 
 
 def available() -> dict[str, EntryPoint]:
@@ -22,26 +22,88 @@ def available() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def create(config: Config, metrics: Metrics) -> Engine:
+@functools.cache
+def _load() -> tuple[dict[str, EngineType], dict[str, str]]:
+    found: dict[str, EngineType] = {}
+    broken: dict[str, str] = {}
+    for name, entry in sorted(available().items()):
+        try:
+            kind = entry.load()
+        except (ImportError, AttributeError) as exc:
+            # Somebody else's broken package is no reason not to start.
+            broken[name] = f"{entry.value}: {exc}"
+            continue
+        if isinstance(kind, EngineType):
+            found[name] = kind
+        else:
+            broken[name] = f"{entry.value} is no EngineType"
+    return found, broken
+
+
+def types() -> Mapping[str, EngineType]:
+    """Return the engines that can be loaded, by name."""
+    return _load()[0]
+
+
+def broken() -> Mapping[str, str]:
+    """Return why the others can't, by name."""
+    return _load()[1]
+
+
+def schema() -> type[Config]:
+    """Return the configuration with a table for each installed engine."""
+    tables = {name: (kind.options, kind.options()) for name, kind in types().items()}
+    # Pydantic's signature can't say that a dictionary of fields is one.
+    engines = create_model("Engines", __base__=Engines, **tables)  # type: ignore[call-overload]
+    return create_model("Config", __base__=Config, engines=(engines, engines()))
+
+
+def create(
+    config: Config, metrics: Metrics, environ: Mapping[str, str] = os.environ
+) -> dict[str, Engine]:
     """
-    Create the configured engine.
+    Create the configured engines: the first is the one that captions.
 
     Raises:
-        ConfigError: If it isn't installed, or a package that it needs is missing.
+        ConfigError: If one isn't installed, or lacks a package.
 
     """
-    entry = available().get(config.engine.name)
-    if entry is None:
-        names = ", ".join(sorted(available())) or "none"
+    section = config.engine
+    wanted = [
+        ("engine.name", section.name),
+        *([("engine.fallback", section.fallback)] if section.fallback else []),
+        *(("engine.others", name) for name in section.others),
+    ]
+    if section.fallback == section.name:
+        raise ConfigError("engine.fallback: must be another engine than engine.name")
+    return {
+        name: _create(option, name, config, metrics, environ) for option, name in wanted
+    }
+
+
+def _create(
+    option: str,
+    name: str,
+    config: Config,
+    metrics: Metrics,
+    environ: Mapping[str, str],
+) -> Engine:
+    kind = types().get(name)
+    if name in broken():
+        raise ConfigError(f"{option}: '{name}' can't be loaded: {broken()[name]}")
+    if kind is None:
+        names = ", ".join(types()) or "none"
         raise ConfigError(
-            f"engine.name: no engine is called '{config.engine.name}'; "
-            f"installed are {names}"
+            f"{option}: no engine is called '{name}'; installed are {names}"
         )
+    options = getattr(config.engines, name, None) or kind.options()
+    setup = EngineSetup(
+        options=options, log=config.log, environ=environ, metrics=metrics
+    )
     try:
-        factory = cast(Factory, entry.load())
+        return kind.create(setup)
     except ImportError as exc:
         raise ConfigError(
-            f"engine.name: '{entry.name}' needs the package '{exc.name}'; "
-            f"install it with: pip install 'captiond[{entry.name}]'"
+            f"{option}: '{name}' needs the package '{exc.name}'; "
+            f"install it with: pip install 'captiond[{name}]'"
         ) from exc
-    return factory(config, metrics)

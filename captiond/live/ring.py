@@ -1,8 +1,9 @@
 """
-The audio ring: everything an engine hasn't settled yet, to be sent again if need be.
+The audio ring: everything whose text isn't final yet, to be sent again if need be.
 
-No I/O. The ring is also the queue between the receive path and the engine: what was
-not sent yet waits here, bounded in seconds, and the oldest falls out first.
+No I/O. The ring is also the queue between the receive path and the engines: each
+session reads it by a cursor of its own. It is bounded in seconds, and the oldest falls
+out first.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from captiond.media.chunk import AudioChunk
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Rewound:
-    """What a rewind brought back, and what it couldn't."""
+class Lost:
+    """Audio that fell out of the ring before it was settled."""
 
-    replayed: float
-    """Seconds of audio that will be sent again."""
-
-    missing: tuple[MediaTime, MediaTime] | None
-    """Audio that had been sent and not settled, and is no longer kept."""
+    start: MediaTime
+    end: MediaTime
+    seconds: float
+    """Length of what fell out; less than end - start where the media clock jumps."""
 
 
 class AudioRing:
@@ -37,75 +37,81 @@ class AudioRing:
     def __init__(self, *, limit: float) -> None:
         self._limit = limit
         self._chunks: collections.deque[AudioChunk] = collections.deque()
-        self._sent = 0
-        """How many chunks at the start were sent."""
-        self._depth = 0.0
-        self._waiting = 0.0
-        self._missing: tuple[MediaTime, MediaTime] | None = None
+        self._first = 0
+        """Number of the oldest chunk; chunks are numbered in the order of coming."""
+        self.depth = 0.0
+        """Seconds of audio in the ring."""
+        self.start = MediaTime(0.0)
+        """Media time of the oldest sample; the end of the newest if there is none."""
         self.end = MediaTime(0.0)
         """Media time after the newest sample."""
 
-    @property
-    def depth(self) -> float:
-        """Seconds of audio in the ring."""
-        return self._depth
-
-    @property
-    def waiting(self) -> float:
-        """Seconds of audio not sent yet."""
-        return self._waiting
-
-    @property
-    def start(self) -> MediaTime:
-        """Media time of the oldest sample; the end of the newest if there is none."""
-        return self._chunks[0].start if self._chunks else self.end
-
-    def push(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Add a chunk; return those that fell out without having been sent."""
+    def push(self, chunk: AudioChunk) -> list[Lost]:
+        """Add a chunk; return what fell out for it."""
         self._chunks.append(chunk)
-        self._depth += chunk.duration
-        self._waiting += chunk.duration
+        self.depth += chunk.duration
         self.end = chunk.end
-        unsent = []
-        while self._depth > self._limit:
-            was_sent = self._sent > 0
+        lost = []
+        while self.depth > self._limit and len(self._chunks) > 1:
             dropped = self._drop_oldest()
-            if was_sent:
-                start = dropped.start if self._missing is None else self._missing[0]
-                self._missing = (start, dropped.end)
-            else:
-                unsent.append(dropped)
-        return unsent
-
-    def next(self) -> AudioChunk | None:
-        """Return the next chunk to send, or None when all were sent."""
-        if self._sent == len(self._chunks):
-            return None
-        chunk = self._chunks[self._sent]
-        self._sent += 1
-        self._waiting -= chunk.duration
-        return chunk
+            lost.append(Lost(dropped.start, dropped.end, dropped.duration))
+        self._update_start()
+        return lost
 
     def settle(self, time: MediaTime) -> None:
-        """Forget sent audio before ``time``: no engine will need it again."""
-        if self._missing is not None and self._missing[1] <= time:
-            self._missing = None
-        while self._sent and self._chunks[0].end <= time:
+        """Forget audio before ``time``: no engine will need it again."""
+        while self._chunks and self._chunks[0].end <= time:
             self._drop_oldest()
+        self._update_start()
 
-    def rewind(self) -> Rewound:
-        """Make everything unsent again."""
-        rewound = Rewound(max(0.0, self._depth - self._waiting), self._missing)
-        self._missing = None
-        self._sent = 0
-        self._waiting = self._depth
-        return rewound
+    def clear(self) -> None:
+        """Forget everything."""
+        while self._chunks:
+            self._drop_oldest()
+        self._update_start()
+
+    def cursor(self) -> Cursor:
+        """Return a cursor before the oldest chunk."""
+        return Cursor(self, self._first)
+
+    def get(self, number: int) -> tuple[int, AudioChunk] | None:
+        """Return the first chunk from ``number`` on, with its number."""
+        number = max(number, self._first)
+        if number >= self._first + len(self._chunks):
+            return None
+        return number, self._chunks[number - self._first]
 
     def _drop_oldest(self) -> AudioChunk:
         chunk = self._chunks.popleft()
-        self._depth -= chunk.duration
-        if self._sent:
-            self._sent -= 1
+        self._first += 1
+        self.depth -= chunk.duration
+        return chunk
+
+    def _update_start(self) -> None:
+        if self._chunks:
+            self.start = self._chunks[0].start
         else:
-            self._waiting -= chunk.duration
+            self.start = self.end
+            self.depth = 0.0  # sums of floats leave crumbs
+
+
+class Cursor:
+    """One session's place in the ring."""
+
+    def __init__(self, ring: AudioRing, number: int) -> None:
+        self._ring = ring
+        self._next = number
+        self.start = ring.start
+        """Media time at which the session begins to hear."""
+        self.end = ring.start
+        """Media time after the last sample taken."""
+
+    def next(self) -> AudioChunk | None:
+        """Return the next chunk, or None when all were taken."""
+        found = self._ring.get(self._next)
+        if found is None:
+            return None
+        number, chunk = found
+        self._next = number + 1
+        self.end = chunk.end
         return chunk

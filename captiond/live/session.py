@@ -3,22 +3,38 @@ The live session: one persistent, full-duplex, stateful conversation with an eng
 
 The contract follows ``client.aio.live.connect`` of Gemini Live: input and output are
 independent streams, neither waits for the other, and the state lives in the session.
-An engine is anything that opens such sessions; it registers its :class:`Engine`
-factory in the entry-point group ``captiond.engines``.
+An engine is anything that opens such sessions: see :mod:`captiond.live.engine` for how
+one is written and registered.
 
-Rules for an engine:
+Rules for a session:
 
-* ``send_*`` may be called while ``receive`` waits, from the same event loop.
-* ``receive`` is endless. It ends after ``Closed``, never between utterances.
-* Failures are told as :class:`SessionError` events, or raised as
-  :class:`captiond.errors.EngineError`; both end the session. Whoever owns the
-  session opens another one and sends again what was not yet :class:`Settled`.
-* What the engine can't do is answered by :class:`Unsupported`, never by an exception.
+* **Input and output are independent.** ``send_*`` may be called while ``receive``
+  waits and before anybody receives, from several tasks of one event loop. A ``send_*``
+  that the engine can't take waits; its caller sets the time-out.
+* **Times are the stream's.** A chunk carries its place on the media clock, and every
+  event speaks of that clock. Chunks come in order; where one doesn't follow the last
+  the audio in between never was, and an utterance ends there.
+* **Hypotheses replace each other.** Those of one utterance are told in order, at most
+  one utterance is open at a time, and each ends in at most one final, after which
+  nothing more is said about it. A final without text withdraws the utterance.
+* **Settled audio is forgotten.** A session tells with :class:`Settled` what it won't
+  need again and how far it has heard, also in silence: whoever owns the session sends
+  what is not settled to the next one when this one ends, and takes audio that goes in
+  without being heard for a stall.
+* **receive is endless.** It ends after ``Closed`` or ``SessionError``, never between
+  utterances or turns.
+* **Failures end the session**: told as :class:`SessionError`, or raised as
+  :class:`captiond.errors.EngineError`.
+* **What the engine can't do** is answered by :class:`Unsupported`, never by an
+  exception and never by silence.
+* A session that needs to be replaced by a new one tells so by :class:`GoingAway`, also
+  when only its own settings have to change.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
@@ -31,16 +47,48 @@ class Capabilities:
     """What an engine can do, so that nobody guesses."""
 
     interims: bool = True
+    """Tells what it believes before an utterance has ended."""
+
     word_times: bool = False
+    """Finals carry their words with times."""
+
     languages: tuple[str, ...] = ()
     """BCP 47 tags; empty means that the engine detects the language itself."""
 
-    video: bool = False
+    vocabulary: bool = False
+    """Takes words that it should expect."""
+
     text: bool = False
+    """Takes context and questions, and may answer by :class:`ModelText`."""
+
+    video: bool = False
+    """Takes pictures."""
+
     tools: bool = False
+    """May ask for tools to be run."""
+
     interrupt: bool = False
+    """Can be stopped while it generates."""
+
+    resumable: bool = False
+    """Has state that a later session takes over by a handle; only one session of a
+    stream may be open at a time."""
+
     max_session_seconds: float | None = None
     """The engine ends a session that is older; None means never."""
+
+
+class TextPurpose(enum.StrEnum):
+    """What a text is for."""
+
+    QUESTION = "question"
+    """Something to answer."""
+
+    CONTEXT = "context"
+    """Something to know: title, names, what was said before."""
+
+    VOCABULARY = "vocabulary"
+    """Words or phrases to expect, one a line; they replace those sent before."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +109,10 @@ class ToolResponse:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """The engine accepted the session and hears audio."""
+    """The engine accepted the session and hears audio; the first event."""
 
     engine: str
+    """Name that captions carry, such as ``moonshine/tiny-en``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +160,10 @@ class Settled:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ModelText:
-    """Text that the model says itself, as opposed to what it hears."""
+    """Text that the model says itself, as opposed to what it hears; a piece of it."""
 
     text: str
+    """To be joined to the piece before, until the turn is complete or interrupted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,17 +199,27 @@ class ToolCallCancelled:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the session consumed since the last such event."""
+    """What the session consumed since the last such event, as far as it is told."""
 
-    audio_seconds: float
-    compute_seconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    audio_seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Resumable:
+    """A later session may take over this one's state by the handle; replaces others."""
+
+    handle: str | None
+    """None while the state can't be taken over."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GoingAway:
-    """The engine will end this session in ``time_left`` seconds."""
+    """This session ends, or should be replaced, within ``time_left`` seconds."""
 
     time_left: float
+    reason: str = "the engine ends the session"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,16 +231,17 @@ class Unsupported:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SessionError:
-    """The session failed and ends."""
+    """The session failed; the last event. Fields as in ``EngineError``."""
 
     code: str
     reason: str
     retryable: bool
+    retry_after: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """The session ended in good order; nothing follows."""
+    """The session ended in good order; the last event."""
 
 
 SessionEvent = (
@@ -196,6 +257,7 @@ SessionEvent = (
     | ToolCall
     | ToolCallCancelled
     | Usage
+    | Resumable
     | GoingAway
     | Unsupported
     | SessionError
@@ -216,8 +278,10 @@ class LiveSession(Protocol):
     async def send_video(self, image: VideoImage) -> None:
         """Send a picture."""
 
-    async def send_text(self, text: str) -> None:
-        """Send context, vocabulary or a question."""
+    async def send_text(
+        self, text: str, purpose: TextPurpose = TextPurpose.QUESTION
+    ) -> None:
+        """Send a question, context or vocabulary."""
 
     async def send_tool_response(self, response: ToolResponse) -> None:
         """Answer a tool call."""
@@ -239,31 +303,4 @@ class LiveSession(Protocol):
         End at once, without answers; nothing follows.
 
         May be called at any time, also after the end.
-        """
-
-
-class Engine(Protocol):
-    """Turns audio into text: opens live sessions."""
-
-    @property
-    def name(self) -> str:
-        """Name that captions carry, such as ``moonshine/tiny-en``."""
-
-    @property
-    def not_ready(self) -> str | None:
-        """Why no session can be opened now, or None."""
-
-    async def start(self) -> None:
-        """Start what sessions share, such as workers; returns when ready."""
-
-    async def stop(self) -> None:
-        """Stop what sessions share; open sessions fail."""
-
-    async def open(self, *, stream: str) -> LiveSession:
-        """
-        Open a session.
-
-        Raises:
-            EngineError: If no session can be had now.
-
         """

@@ -1,8 +1,11 @@
 """
 Keeps one stream in conversation with an engine, whatever happens to its sessions.
 
-The supervisor owns the audio ring. When a session fails it opens another one and sends
-again what had not been settled; what was final before is not said twice.
+The supervisor owns the audio ring and the succession of sessions. One session speaks:
+its events are the stream's. Before it ends, or when a better engine can be had, a
+successor is opened, hears what isn't settled, and takes over once it has caught up;
+until then it speaks to nobody. When a session fails the next one hears again what was
+not settled, and what was final before is not said twice.
 """
 
 from __future__ import annotations
@@ -10,48 +13,75 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
-import itertools
-import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from captiond import logs
 from captiond.clock import monotonic
 from captiond.config import EngineSection
-from captiond.errors import EngineError
+from captiond.errors import ControlError, EngineError, NotSupported
 from captiond.events import Gap, MediaTime
+from captiond.live.conversation import Conversation, Flush, engine_call, resolve
+from captiond.live.engine import SessionContext
+from captiond.live.inputs import Input, Inputs, Interrupt, Text
+from captiond.live.missing import Missing
 from captiond.live.ring import AudioRing
+from captiond.live.roster import Roster
+from captiond.live.seam import Seam
 from captiond.live.session import (
-    Closed,
-    Engine,
-    Flushed,
+    Capabilities,
     GoingAway,
     Hypothesis,
     LiveSession,
-    SessionError,
+    Resumable,
     SessionEvent,
     Settled,
+    TextPurpose,
+    ToolResponse,
+    VideoImage,
 )
+from captiond.live.succession import Open, Succession
 from captiond.media.chunk import AudioChunk
 from captiond.metrics import Metrics
 
 DEGRADED_AFTER = 3.0
 """Seconds without a session before readers are told."""
 
-FIRST_RETRY = 0.1
-LAST_RETRY = 5.0
-"""Seconds between two attempts to open a session, doubling from first to last."""
+CAUGHT_UP = 0.5
+"""Seconds that a successor may be behind when it takes over."""
 
-STEADY = 10.0
+QUIET = 1.6
+"""Seconds of audio not settled: with no more than that nobody speaks, as engines keep
+up to a second of silence in case that speech begins in it."""
+
+LAST_WORDS = 3.0
+"""Seconds for the last words of a session that must end before the next may begin."""
+
+STEADY = 5.0
 """Seconds after which a session that fails had been a good one."""
 
-REPEAT_MARGIN = 0.05
-"""A final that ends this close to the last one before a replay repeats it."""
+LONGEST_SLEEP = 1.0
+"""Seconds between two looks at what is due."""
+
+MAX_BACKLOG = 4096
+"""Events of a successor that wait until it takes over."""
+
+MAX_CONTEXT = 32
+"""Texts of context that are kept for the next session, the newest."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLost:
-    """A session failed; the next one will say the open utterance again."""
+    """The session that spoke failed; the next one will say the open utterance again."""
 
+    engine: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rotated:
+    """Another session took over, and goes on with the open utterance."""
+
+    engine: str
     reason: str
 
 
@@ -63,54 +93,76 @@ class Degraded:
     reason: str
 
 
-SupervisorEvent = SessionEvent | SessionLost | Degraded | Gap
+SupervisorEvent = SessionEvent | SessionLost | Rotated | Degraded | Gap
+
+
+@dataclasses.dataclass(slots=True)
+class _Candidate:
+    """A session that is open and doesn't speak yet."""
+
+    conversation: Conversation
+    reason: str
+    events: collections.deque[SessionEvent] = dataclasses.field(
+        default_factory=collections.deque
+    )
 
 
 class Supervisor:
     """
-    One stream's line to an engine.
+    One stream's line to its engines.
 
     Args:
-        engine: Opens the sessions.
+        roster: The engines.
         stream: The stream's name.
-        config: Ring and stall limits.
-        metrics: Where failures and replays are counted.
+        config: Ring and time-outs.
+        metrics: Where sessions and words are counted.
         on_event: Called with every event, on the event loop.
 
     """
 
     def __init__(
         self,
-        engine: Engine,
+        roster: Roster,
         stream: str,
         *,
         config: EngineSection,
         metrics: Metrics,
         on_event: Callable[[SupervisorEvent], None],
     ) -> None:
-        self._engine = engine
+        self._roster = roster
         self._stream = stream
         self._config = config
         self._metrics = metrics
         self._on_event = on_event
         self._log = logs.get("supervisor", stream=stream)
         self._ring = AudioRing(limit=config.ring_seconds)
+        self._missing = Missing()
+        self._seam = Seam()
+        self._sent_until = MediaTime(float("-inf"))
+        """What earlier sessions were sent ends here."""
+        self._succession = Succession(
+            roster.order,
+            roster.breakers,
+            fallback_after=config.fallback_after,
+            now=monotonic(),
+        )
+        self._context = SessionContext()
+        self._handles: dict[str, str | None] = {}
+        self._inputs = Inputs()
+        self._speaking: Conversation | None = None
+        self._candidates: list[_Candidate] = []
+        self._held: dict[Conversation, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._dead = False
         """No session will be opened any more."""
-        self._flushes: list[asyncio.Future[bool]] = []
-        """Not yet asked of this session."""
-        self._asked: collections.deque[list[asyncio.Future[bool]]] = collections.deque()
-        """Asked, one entry for each answer to come."""
-        self._heard = MediaTime(0.0)
-        """Media time before which this session has processed all audio."""
-        self._final_until = MediaTime(float("-inf"))
-        self._replaying = False
-        self._unheard: Gap | None = None
-        """Audio that no engine will hear, told when one hears again."""
+        self._flushes: list[Flush] = []
+        """Asked while nobody speaks."""
+        self._voiceless_since: float | None = monotonic()
         self._degraded = False
-        self._degrade_timer: asyncio.TimerHandle | None = None
+        self._degraded_counted = 0.0
+        self._last_failure = "no engine yet"
         self._overflow = logs.Throttle(
             lambda count: self._log.warning("audio ring is full", chunks_lost=count)
         )
@@ -118,225 +170,424 @@ class Supervisor:
     @property
     def lag(self) -> float:
         """Seconds of audio that the engine has not processed."""
-        # The media clock jumps where publishers change; the ring counts what is there.
-        return max(0.0, min(self._ring.depth, self._ring.end - self._heard))
+        if self._speaking is None:
+            return self._ring.depth
+        return self._speaking.unheard
+
+    @property
+    def ring_depth(self) -> float:
+        """Seconds of audio whose text is not final."""
+        return self._ring.depth
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that speaks, as captions carry it; empty if none does."""
+        return "" if self._speaking is None else self._speaking.engine.name
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the session that speaks can do; None if none does."""
+        return None if self._speaking is None else self._speaking.capabilities
 
     def push(self, chunk: AudioChunk) -> None:
         """Take audio. Never waits: what the ring can't hold falls out, counted."""
         for lost in self._ring.push(chunk):
-            self._give_up(lost.start, lost.end, lost.duration)
+            # What was sent may still be answered.
+            sent = self._speaking is not None and lost.end <= self._speaking.sent_until
+            self._discard(self._missing.fell_out(lost, sent=sent))
             self._overflow.hit()
-        self._wake.set()
+        for conversation in self._held:
+            conversation.wake()
 
     async def flush(self, *, timeout: float) -> bool:
         """Wait until everything pushed was answered; return False if it took longer."""
-        if self._dead:
+        if self._dead or self._succession.hopeless:
             return False
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._flushes.append(done)
-        self._wake.set()
+        done: Flush = asyncio.get_running_loop().create_future()
+        if self._speaking is None:
+            self._flushes.append(done)
+        else:
+            self._speaking.flush([done])
         try:
             async with asyncio.timeout(timeout):
                 return await done
         except TimeoutError:
             return False
 
+    def send(self, item: Input) -> None:
+        """
+        Say something to the engine besides audio. Never waits.
+
+        Raises:
+            NotSupported: If the engine can't take it.
+            ControlError: If no session is there, or too much waits.
+
+        """
+        capability = _capability_for(item)
+        if isinstance(item, Text):
+            self._remember(item)
+        if self._speaking is None:
+            if isinstance(item, Text) and item.purpose is not TextPurpose.QUESTION:
+                return  # the next session begins with it
+            raise ControlError("not_live", "no engine session is open at the moment")
+        if not getattr(self._speaking.capabilities, capability):
+            raise NotSupported(
+                capability, self.engine, self._roster.that_have(capability)
+            )
+        if self._inputs.put(item):
+            self._metrics.inputs_discarded.labels("newer_picture").inc()
+        self._speaking.wake_inputs()
+
+    def switch(self, engine: str) -> None:
+        """
+        Speak to another engine as soon as it can be had.
+
+        Raises:
+            ControlError: If there is none of that name.
+
+        """
+        self._roster.get(engine)
+        self._log.info("engine requested", engine=engine)
+        self._succession.prefer(engine)
+        self._wake.set()
+
     def give_up_unheard(self) -> Gap | None:
         """Forget the audio that no engine heard; return where it was, if any."""
         if self.lag > 0:
-            start = max(self._ring.start, self._heard)
-            self._give_up(start, self._ring.end, self.lag)
-        self._ring = AudioRing(limit=self._config.ring_seconds)
-        gap, self._unheard = self._unheard, None
-        return gap
+            heard = self._ring.start if self._speaking is None else self._speaking.heard
+            self._discard(
+                self._missing.give_up(
+                    MediaTime(max(self._ring.start, heard)), self._ring.end, self.lag
+                )
+            )
+        self._ring.clear()
+        return self._missing.take()
 
     def stop(self) -> None:
         """Close the session; :meth:`run` returns."""
-        self._stopping.set()
+        self._stopping = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Hold sessions until :meth:`stop`. Never raises."""
-        retry = FIRST_RETRY
-        try:
-            while not self._stopping.is_set():
-                began = monotonic()
-                try:
-                    await self._converse(await self._open())
-                except EngineError as error:
-                    self._lost(error)
-                    if not error.retryable:
-                        return
-                    if monotonic() - began > STEADY:
-                        retry = FIRST_RETRY
-                    # Jitter, so that streams of a lost worker don't return in step.
-                    await self._pause(retry * random.uniform(0.5, 1.0))
-                    retry = min(2 * retry, LAST_RETRY)
-        finally:
-            self._dead = True
-            self._cancel_degrade_timer()
-            _resolve(itertools.chain(self._flushes, *self._asked), answered=False)
-
-    async def _open(self) -> LiveSession:
-        session = await self._engine.open(stream=self._stream)
-        self._metrics.sessions_opened.labels(self._engine.name).inc()
-        self._log.info("session opened", engine=self._engine.name)
-        rewound = self._ring.rewind()
-        self._metrics.audio_replayed_seconds.inc(rewound.replayed)
-        if rewound.missing is not None:
-            start, end = rewound.missing
-            self._give_up(start, end, end - start)
-        self._replaying = rewound.replayed > 0
-        self._heard = self._ring.start
-        while self._asked:
-            self._flushes += self._asked.popleft()
-        self._recovered()
-        return session
-
-    async def _converse(self, session: LiveSession) -> None:
+        """Hold sessions until :meth:`stop`. Raises only what is a bug."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                sender = tasks.create_task(self._send(session))
-                watchdog = tasks.create_task(self._watch())
-                await self._receive(session)
-                sender.cancel()
-                watchdog.cancel()
-        except ExceptionGroup as group:
-            failures, others = group.split(EngineError)
-            if failures is None or others is not None:
-                raise
-            raise failures.exceptions[0] from None
+                while not self._stopping:
+                    self._step(tasks)
+                    await self._sleep()
+                self._close()
         finally:
-            session.abandon()
-        self._log.info("session closed", reason="stopped")
+            self._dead = True
+            self._count_degraded()
+            resolve(self._flushes, answered=False)
+            discarded = self._inputs.clear()
+            self._metrics.inputs_discarded.labels("stream_ended").inc(discarded)
 
-    async def _send(self, session: LiveSession) -> None:
-        stage = self._metrics.stage_seconds.labels("decode_engine")
-        while True:
-            while (chunk := self._ring.next()) is not None:
-                await session.send_audio(chunk)
-                stage.observe(monotonic() - chunk.decoded)
-            if self._flushes:
-                self._asked.append(self._flushes)
-                self._flushes = []
-                await session.flush()
-                continue
-            if self._stopping.is_set():
-                await session.close()
-                return
-            self._wake.clear()
-            await self._wake.wait()
+    def _step(self, tasks: asyncio.TaskGroup) -> None:
+        """Do what is due now."""
+        self._hand_over_if_ready()
+        self._follow_absence()
+        wanted = self._succession.next(
+            monotonic(), quiet=self._ring.depth <= QUIET and self.lag <= QUIET
+        )
+        if wanted is not None:
+            self._succession.opening(wanted.engine, monotonic())
+            task = tasks.create_task(self._hold(wanted))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _receive(self, session: LiveSession) -> None:
-        async for event in session.receive():
-            if isinstance(event, Closed):
-                return
-            if isinstance(event, Hypothesis) and self._repeats(event):
-                self._metrics.events_discarded.labels("repeated").inc()
-                continue
-            self._follow(event)
-            self._on_event(event)
-        if not self._stopping.is_set():
-            raise EngineError("ended", "the session ended by itself", retryable=True)
+    async def _sleep(self) -> None:
+        seconds = min(self._succession.wake_in(monotonic()), LONGEST_SLEEP)
+        try:
+            async with asyncio.timeout(max(seconds, 0.01)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # the ordinary case: something may be due
+        self._wake.clear()
 
-    def _follow(self, event: SessionEvent) -> None:
-        """
-        Keep the supervisor's own books.
+    def _close(self) -> None:
+        """End what is held: the session that speaks in good order."""
+        speaking = None
+        if self._speaking is not None:
+            self._speaking.close()
+            speaking = self._held[self._speaking]
+        for task in self._tasks - {speaking}:
+            task.cancel()
 
-        Raises:
-            EngineError: If the event ends the session.
+    async def _hold(self, wanted: Open) -> None:
+        """Open a session and keep it to its end."""
+        handle = self._handles.get(wanted.engine)
+        conversation: Conversation | None = None
+        try:
+            await self._make_way(wanted)
+            conversation = await self._open(wanted, handle)
+            await conversation.run()
+        except EngineError as error:
+            if conversation is None and handle is not None:
+                # What the handle stood for is gone; a session without it may be had.
+                self._handles[wanted.engine] = None
+                error = EngineError("not_resumed", error.reason, retryable=True)
+            self._failed(conversation, wanted.engine, error)
+        else:
+            self._log.info("session closed", engine=wanted.engine, reason="stopped")
+        finally:
+            if conversation is not None:
+                self._forget(conversation)
+            self._wake.set()
 
-        """
+    async def _make_way(self, wanted: Open) -> None:
+        """End a session first whose state the next one takes over."""
+        old = self._speaking
+        if old is None or old.key != wanted.engine or not old.capabilities.resumable:
+            return
+        done: Flush = asyncio.get_running_loop().create_future()
+        old.flush([done])
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await done
+        except TimeoutError:
+            self._log.warning("session ended before its last words", engine=old.key)
+        if self._speaking is old:
+            self._silence(old, wanted.reason, expected=True)
+            self._held[old].cancel()
+
+    async def _open(self, wanted: Open, handle: str | None) -> Conversation:
+        engine = self._roster.get(wanted.engine)
+        context = dataclasses.replace(self._context, handle=handle)
+        async with engine_call("open_timeout", self._config.open_timeout):
+            session = await engine.open(stream=self._stream, context=context)
+        self._metrics.sessions_opened.labels(wanted.engine).inc()
+        self._log.info("session opened", engine=wanted.engine, reason=wanted.reason)
+        return self._take_in(session, wanted)
+
+    def _take_in(self, session: LiveSession, wanted: Open) -> Conversation:
+        conversation = Conversation(
+            wanted.engine,
+            self._roster.get(wanted.engine),
+            session,
+            self._ring,
+            config=self._config,
+            metrics=self._metrics,
+            on_event=self._take,
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        self._held[conversation] = task
+        self._candidates.append(_Candidate(conversation, wanted.reason))
+        self._hand_over_if_ready()
+        return conversation
+
+    def _hand_over_if_ready(self) -> None:
+        """Let a successor speak that has caught up; without a voice, any."""
+        for candidate in tuple(self._candidates):
+            conversation = candidate.conversation
+            if self._may_speak(conversation):
+                self._hand_over(candidate)
+            elif not self._is_wanted(conversation):
+                # The preferred engine came back while the fallback was being opened.
+                self._succession.dropped(conversation.key)
+                self._held[conversation].cancel()
+
+    def _is_wanted(self, successor: Conversation) -> bool:
+        old = self._speaking
+        return old is None or successor.key in (old.key, self._succession.preferred)
+
+    def _may_speak(self, successor: Conversation) -> bool:
+        old = self._speaking
+        if old is None:
+            return True
+        if not self._is_wanted(successor):
+            return False
+        if self._succession.must_switch(monotonic()) and successor.key == old.key:
+            return True
+        return successor.worked and successor.heard >= old.heard - CAUGHT_UP
+
+    def _hand_over(self, candidate: _Candidate) -> None:
+        conversation, old = candidate.conversation, self._speaking
+        self._candidates.remove(candidate)
+        if old is not None:
+            self._silence(old, candidate.reason)
+            self._held[old].cancel()
+        self._speaking = conversation
+        self._succession.speaks(
+            conversation.key,
+            monotonic(),
+            limit=_limit(conversation),
+        )
+        self._recovered()
+        self._seam.begin(conversation.heard_from)
+        self._replay(conversation)
+        conversation.take_inputs(self._inputs)
+        conversation.flush(self._flushes)
+        self._flushes = []
+        while candidate.events:
+            self._tell(conversation, candidate.events.popleft())
+
+    def _replay(self, conversation: Conversation) -> None:
+        """Count what the session hears again, and what it can't."""
+        replayed = min(self._sent_until - conversation.heard_from, self._ring.depth)
+        self._metrics.audio_replayed_seconds.inc(max(replayed, 0.0))
+        self._discard(self._missing.next_session(conversation.heard_from))
+        gap = self._missing.take()
+        if gap is not None:
+            self._on_event(gap)
+
+    def _silence(
+        self, old: Conversation, reason: str, *, expected: bool = False
+    ) -> None:
+        """Let the session that speaks speak no more: another one will."""
+        self._take_voice_from(old)
+        if expected:
+            self._succession.lost_voice(monotonic(), expected=True)
+        self._metrics.sessions_rotated.labels(old.key, reason).inc()
+        self._log.info("session replaced", engine=old.key, reason=reason)
+        self._on_event(Rotated(engine=old.key, reason=reason))
+
+    def _failed(
+        self, conversation: Conversation | None, key: str, error: EngineError
+    ) -> None:
+        self._log.warning(
+            "session failed", engine=key, code=error.code, reason=error.reason
+        )
+        self._metrics.sessions_failed.labels(key, error.code).inc()
+        self._last_failure = f"{key}: {error.reason}"
+        self._succession.failed(
+            key,
+            monotonic(),
+            error.reason,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+            worked=conversation is not None and _is_steady(conversation),
+        )
+        if conversation is None or conversation is not self._speaking:
+            return
+        self._take_voice_from(conversation)
+        self._succession.lost_voice(monotonic())
+        self._on_event(SessionLost(engine=key, reason=error.code))
+
+    def _take_voice_from(self, conversation: Conversation) -> None:
+        self._flushes += conversation.take_back_flushes()
+        self._sent_until = MediaTime(max(self._sent_until, conversation.sent_until))
+        self._speaking = None
+
+    def _forget(self, conversation: Conversation) -> None:
+        self._held.pop(conversation, None)
+        self._candidates = [
+            each for each in self._candidates if each.conversation is not conversation
+        ]
+        if conversation is self._speaking:
+            self._speaking = None
+
+    def _take(self, conversation: Conversation, event: SessionEvent) -> None:
+        """Take an event of any session that is open."""
+        if isinstance(event, Settled) and _is_steady(conversation):
+            self._succession.worked(conversation.key)
+        if conversation is self._speaking:
+            self._tell(conversation, event)
+            return
+        for candidate in self._candidates:
+            if candidate.conversation is conversation:
+                if len(candidate.events) >= MAX_BACKLOG:
+                    raise EngineError("backlog", "never caught up", retryable=True)
+                candidate.events.append(event)
+        self._hand_over_if_ready()
+
+    def _tell(self, conversation: Conversation, event: SessionEvent) -> None:
+        """Pass on an event of the session that speaks."""
         match event:
-            case Hypothesis(final=True):
-                self._final_until = event.end
+            case Hypothesis():
+                self._tell_hypothesis(event)
+                return
             case Settled():
-                self._heard = max(self._heard, event.heard)
-                self._ring.settle(event.time)
-            case Flushed():
-                self._resolve_flush()
-            case SessionError():
-                raise EngineError(event.code, event.reason, retryable=event.retryable)
+                # What it wasn't sent it can't have heard.
+                time = MediaTime(min(event.time, conversation.sent_until))
+                self._ring.settle(time)
+                self._missing.settled(time)
             case GoingAway():
-                raise EngineError(
-                    "going_away", "the engine ends the session", retryable=True
-                )
+                self._succession.going_away(monotonic(), event.time_left)
+                self._wake.set()
+            case Resumable():
+                self._handles[conversation.key] = event.handle
             case _:
                 pass  # for whoever listens
+        self._on_event(event)
 
-    async def _watch(self) -> None:
-        """Give the session up when audio goes in and nothing comes out."""
-        heard, since = self._heard, monotonic()
-        while True:
-            await asyncio.sleep(self._config.stall_timeout / 10)
-            if self._heard != heard or self.lag < 1.0:
-                heard, since = self._heard, monotonic()
-            elif monotonic() - since > self._config.stall_timeout:
-                raise EngineError(
-                    "stalled",
-                    f"{self.lag:.1f} s of audio not heard for "
-                    f"{self._config.stall_timeout:g} s",
-                    retryable=True,
-                )
+    def _tell_hypothesis(self, event: Hypothesis) -> None:
+        trimmed = self._seam.trim(event)
+        if event.final:
+            self._metrics.words_removed.labels("repeated").inc(trimmed.removed)
+            if event.start < self._sent_until:
+                self._metrics.words_replayed.inc(len(event.text.split()))
+        if trimmed.hypothesis is None:
+            return
+        if event.final:
+            self._seam.said(trimmed.hypothesis)
+        self._on_event(trimmed.hypothesis)
 
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass  # the ordinary case: nobody stopped it
-
-    def _give_up(self, start: MediaTime, end: MediaTime, seconds: float) -> None:
-        self._metrics.audio_discarded_seconds.labels("engine_unavailable").inc(seconds)
-        if self._unheard is not None:
-            start = min(start, self._unheard.start)
-        self._unheard = Gap(start=start, end=end, reason="engine_unavailable")
-
-    def _repeats(self, event: Hypothesis) -> bool:
-        """Whether a replayed session says again what was final before."""
-        if not self._replaying:
-            return False
-        if event.end <= self._final_until + REPEAT_MARGIN:
-            return True
-        self._replaying = False
-        return False
-
-    def _resolve_flush(self) -> None:
-        if self._asked:
-            _resolve(self._asked.popleft(), answered=True)
-
-    def _lost(self, error: EngineError) -> None:
-        self._log.warning("session failed", code=error.code, reason=error.reason)
-        self._metrics.sessions_failed.labels(error.code).inc()
-        self._on_event(SessionLost(reason=error.code))
-        if not error.retryable:
-            self._degrade(error.reason)
-        elif self._degrade_timer is None and not self._degraded:
-            self._degrade_timer = asyncio.get_running_loop().call_later(
-                DEGRADED_AFTER, self._degrade, error.reason
+    def _remember(self, item: Text) -> None:
+        if item.purpose is TextPurpose.VOCABULARY:
+            words = tuple(line.strip() for line in item.text.splitlines())
+            self._context = dataclasses.replace(
+                self._context, vocabulary=tuple(word for word in words if word)
             )
+        elif item.purpose is TextPurpose.CONTEXT:
+            texts = (*self._context.text, item.text)[-MAX_CONTEXT:]
+            self._context = dataclasses.replace(self._context, text=texts)
 
-    def _degrade(self, reason: str) -> None:
-        self._cancel_degrade_timer()
-        self._degraded = True
-        self._on_event(Degraded(degraded=True, reason=reason))
+    def _discard(self, seconds: float) -> None:
+        self._metrics.audio_discarded_seconds.labels("engine_unavailable").inc(seconds)
+
+    def _follow_absence(self) -> None:
+        """Tell readers when nobody has spoken for too long."""
+        self._count_degraded()
+        if self._speaking is not None:
+            return
+        if self._voiceless_since is None:
+            self._voiceless_since = monotonic()
+        absent = monotonic() - self._voiceless_since
+        if self._succession.hopeless:
+            resolve(self._flushes, answered=False)
+            self._flushes = []
+        if not self._degraded and (
+            absent >= DEGRADED_AFTER or self._succession.hopeless
+        ):
+            self._degraded = True
+            self._degraded_counted = monotonic()
+            self._on_event(Degraded(degraded=True, reason=self._last_failure))
 
     def _recovered(self) -> None:
-        self._cancel_degrade_timer()
-        if self._unheard is not None:
-            self._on_event(self._unheard)
-            self._unheard = None
+        self._count_degraded()
+        self._voiceless_since = None
         if self._degraded:
             self._degraded = False
             self._on_event(Degraded(degraded=False, reason="engine is back"))
 
-    def _cancel_degrade_timer(self) -> None:
-        if self._degrade_timer is not None:
-            self._degrade_timer.cancel()
-            self._degrade_timer = None
+    def _count_degraded(self) -> None:
+        if self._degraded:
+            now = monotonic()
+            self._metrics.degraded_seconds.inc(now - self._degraded_counted)
+            self._degraded_counted = now
 
 
-def _resolve(flushes: Iterable[asyncio.Future[bool]], *, answered: bool) -> None:
-    for done in flushes:
-        if not done.done():  # whoever waited may have given up
-            done.set_result(answered)
+def _capability_for(item: Input) -> str:
+    match item:
+        case VideoImage():
+            return "video"
+        case ToolResponse():
+            return "tools"
+        case Interrupt():
+            return "interrupt"
+        case Text(purpose=TextPurpose.VOCABULARY):
+            return "vocabulary"
+        case Text():
+            return "text"
+
+
+def _is_steady(conversation: Conversation) -> bool:
+    return conversation.worked and monotonic() - conversation.began >= STEADY
+
+
+def _limit(conversation: Conversation) -> float | None:
+    """Return the seconds that the session has left to live."""
+    limit = conversation.capabilities.max_session_seconds
+    return None if limit is None else limit - (monotonic() - conversation.began)

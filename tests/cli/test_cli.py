@@ -117,11 +117,15 @@ def test_failures(
 def test_set_reaches_every_depth() -> None:
     """--set writes into sections and at the top."""
     flags: dict[str, object] = {}
-    serve._set(flags, "engine.workers=2")
+    serve._set(flags, "engines.moonshine.workers=2")
     serve._set(flags, "engine.name=a=b")
     serve._set(flags, "insecure=true")
 
-    assert flags == {"engine": {"workers": "2", "name": "a=b"}, "insecure": "true"}
+    assert flags == {
+        "engines": {"moonshine": {"workers": "2"}},
+        "engine": {"name": "a=b"},
+        "insecure": "true",
+    }
     with pytest.raises(ConfigError, match="KEY=VALUE"):
         serve._set(flags, "=1")
 

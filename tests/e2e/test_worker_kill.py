@@ -35,7 +35,7 @@ def workers_of(pid: int) -> list[int]:
 async def caption(clip: Clip, *, kills: tuple[float, ...]) -> Reader:
     """Publish the clip to a daemon whose worker is killed at the given times."""
     async with (
-        DaemonProcess(["--set", "engine.workers=1"]) as daemon,
+        DaemonProcess(["--set", "engines.moonshine.workers=1"]) as daemon,
         asyncio.TaskGroup() as tasks,
     ):
         reader = Reader(daemon.addresses.captions("demo") + "?wait=1")

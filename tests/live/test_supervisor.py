@@ -12,7 +12,7 @@ from captiond.events import Gap
 from captiond.live.session import Hypothesis
 from captiond.live.supervisor import Degraded, SessionLost, Supervisor, SupervisorEvent
 from captiond.metrics import Metrics
-from tests.fakes import ScriptedEngine, chunk
+from tests.fakes import ScriptedEngine, chunk, roster
 
 
 def new_supervisor(
@@ -22,7 +22,7 @@ def new_supervisor(
 ) -> Supervisor:
     """Return a supervisor that writes its events down."""
     return Supervisor(
-        engine,
+        roster(engine),
         "demo",
         config=config or EngineSection(),
         metrics=Metrics(),
@@ -107,7 +107,7 @@ async def test_silent_engine_is_given_up() -> None:
     )
 
     assert words == list(range(30))
-    assert SessionLost(reason="stalled") in events
+    assert SessionLost(engine="scripted", reason="stalled") in events
     assert not any(isinstance(event, Degraded) for event in events)
 
 
@@ -121,7 +121,7 @@ async def test_replay_that_takes_long_is_no_stall() -> None:
 
     assert words == list(range(30))
     assert [e for e in events if isinstance(e, SessionLost)] == [
-        SessionLost(reason="scripted")
+        SessionLost(engine="scripted", reason="scripted")
     ]
 
 
@@ -159,12 +159,15 @@ async def test_flush_of_an_engine_that_is_gone_fails_at_once() -> None:
     supervisor = new_supervisor(engine, events)
     supervisor.push(chunk(0))
     waiting = asyncio.create_task(supervisor.flush(timeout=60))
-    await asyncio.sleep(0)
-    await supervisor.run()
+    running = asyncio.create_task(supervisor.run())
 
     assert not await waiting
     assert not await supervisor.flush(timeout=60)
-    assert Degraded(degraded=True, reason="as told") in events
+    assert Degraded(degraded=True, reason="scripted: as told") in events
+
+    supervisor.stop()
+    await running
+
     gap = supervisor.give_up_unheard()
     assert gap is not None
     assert (gap.start, round(gap.end, 3)) == (0.0, 0.1)

@@ -6,13 +6,19 @@ The daemon imports neither the model's library nor numpy: only workers do.
 
 from __future__ import annotations
 
-from captiond.config import Config
-from captiond.live.session import Engine
-from captiond.metrics import Metrics
+from captiond.engines.moonshine.options import MoonshineOptions
+from captiond.live.engine import Engine, EngineSetup, EngineType
+from captiond.live.session import Capabilities
+
+CAPABILITIES = Capabilities(languages=("en",))
 
 
-def create(config: Config, metrics: Metrics) -> Engine:
-    """Create the engine; its workers are started by ``start``."""
+def _create(setup: EngineSetup) -> Engine:
     from captiond.engines.moonshine.engine import MoonshineEngine
 
-    return MoonshineEngine(config, metrics)
+    return MoonshineEngine(setup)
+
+
+ENGINE = EngineType(
+    create=_create, variants={"tiny-en": CAPABILITIES}, options=MoonshineOptions
+)

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import os
 
-from captiond.config import Config
+from captiond.engines.moonshine import CAPABILITIES
+from captiond.engines.moonshine.options import MoonshineOptions
 from captiond.engines.moonshine.workers import Workers
+from captiond.live.engine import EngineSetup, SessionContext
 from captiond.live.session import LiveSession
-from captiond.metrics import Metrics
 
 
 class MoonshineEngine:
     """
-    Opens live sessions on workers: see :class:`captiond.live.session.Engine`.
+    Opens live sessions on workers: see :class:`captiond.live.engine.Engine`.
 
     Args:
-        config: The daemon's configuration.
-        metrics: Where workers are counted.
+        setup: Its options, and where workers are counted.
 
     """
 
     name = "moonshine/tiny-en"
+    capabilities = CAPABILITIES
 
-    def __init__(self, config: Config, metrics: Metrics) -> None:
+    def __init__(self, setup: EngineSetup) -> None:
+        options = setup.options
+        assert isinstance(options, MoonshineOptions)
         self._workers = Workers(
-            count=config.engine.workers or max((os.cpu_count() or 1) - 1, 1),
-            config=config.engine,
-            metrics=metrics,
-            log=config.log,
+            count=options.workers or max((os.cpu_count() or 1) - 1, 1),
+            options=options,
+            metrics=setup.metrics,
+            log=setup.log,
         )
 
     @property
@@ -49,7 +52,7 @@ class MoonshineEngine:
         """End the workers; open sessions fail."""
         await self._workers.stop()
 
-    async def open(self, *, stream: str) -> LiveSession:
+    async def open(self, *, stream: str, context: SessionContext) -> LiveSession:
         """
         Open a session.
 

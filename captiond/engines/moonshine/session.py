@@ -8,20 +8,19 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NoReturn
 
+from captiond.engines.moonshine import CAPABILITIES
 from captiond.engines.moonshine.protocol import Kind, Message, encode_audio
 from captiond.errors import EngineError
 from captiond.live.session import (
-    Capabilities,
     Closed,
     SessionError,
     SessionEvent,
+    TextPurpose,
     ToolResponse,
     Unsupported,
     VideoImage,
 )
 from captiond.media.chunk import AudioChunk
-
-CAPABILITIES = Capabilities(languages=("en",))
 
 MAX_EVENTS = 1024
 """Events that may wait for a reader; one that leaves more behind loses the session."""
@@ -102,9 +101,11 @@ class MoonshineSession:
         """Answer that pictures are not supported."""
         self._refuse("video")
 
-    async def send_text(self, text: str) -> None:
+    async def send_text(
+        self, text: str, purpose: TextPurpose = TextPurpose.QUESTION
+    ) -> None:
         """Answer that text is not supported."""
-        self._refuse("text")
+        self._refuse("vocabulary" if purpose is TextPurpose.VOCABULARY else "text")
 
     async def send_tool_response(self, response: ToolResponse) -> None:
         """Answer that tools are not supported."""

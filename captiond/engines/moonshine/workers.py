@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from captiond import logs
 from captiond.clock import monotonic
-from captiond.config import EngineSection, Log
+from captiond.config import Log
+from captiond.engines.moonshine.options import MoonshineOptions
 from captiond.engines.moonshine.process import Timeouts, WorkerLost, WorkerProcess
 from captiond.engines.moonshine.session import MoonshineSession
 from captiond.errors import EngineError
@@ -33,7 +34,7 @@ class Workers:
 
     Args:
         count: Number of processes.
-        config: What the workers are told.
+        options: What the workers are told.
         metrics: Where they are counted.
         log: What the workers log.
         command: What follows the interpreter on a worker's command line.
@@ -45,7 +46,7 @@ class Workers:
         self,
         *,
         count: int,
-        config: EngineSection,
+        options: MoonshineOptions,
         metrics: Metrics,
         log: Log,
         command: Sequence[str] = ("-m", MODULE),
@@ -53,8 +54,8 @@ class Workers:
     ) -> None:
         self._command = (
             *command,
-            f"--interim-interval={config.interim_interval}",
-            f"--memory-bytes={config.worker_memory_bytes}",
+            f"--interim-interval={options.interim_interval}",
+            f"--memory-bytes={options.worker_memory_bytes}",
             f"--log-level={log.level}",
             f"--log-format={log.format}",
         )

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from captiond.config import Config, EngineSection, Log
-from captiond.engines.moonshine import create
+from captiond.config import Log
+from captiond.engines.moonshine import ENGINE
+from captiond.engines.moonshine.options import MoonshineOptions
 from captiond.engines.moonshine.process import Timeouts, WorkerProcess
 from captiond.engines.moonshine.workers import MODULE, Workers
 from captiond.errors import EngineError
 from captiond.events import MediaTime
+from captiond.live.engine import EngineSetup, SessionContext
 from captiond.live.session import (
     Closed,
     Flushed,
@@ -79,7 +81,7 @@ def new_workers(
     """Return workers, one unless told; ``script`` replaces the real one."""
     return Workers(
         count=count,
-        config=EngineSection.model_validate(options),
+        options=MoonshineOptions.model_validate(options),
         metrics=metrics,
         log=Log(level="warning"),
         command=("-m", MODULE) if script is None else ("-c", script),
@@ -525,15 +527,21 @@ async def test_engine(metrics: Metrics) -> None:
     """The factory's engine starts, captions, and runs no model in this process."""
     script = (
         "import sys; import captiond.engines.moonshine as m; "
-        "from captiond.config import Config; from captiond.metrics import Metrics; "
-        "m.create(Config(), Metrics()); "
+        "from captiond.config import Log; from captiond.live.engine import EngineSetup; "
+        "from captiond.metrics import Metrics; "
+        "m.ENGINE.create(EngineSetup(options=m.MoonshineOptions(), log=Log(), "
+        "environ={}, metrics=Metrics())); "
         "sys.exit('numpy' in sys.modules or 'moonshine_voice' in sys.modules)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
 
     assert await process.wait() == 0
 
-    engine = create(Config(engine=EngineSection(workers=1)), metrics)
+    engine = ENGINE.create(
+        EngineSetup(
+            options=MoonshineOptions(workers=1), log=Log(), environ={}, metrics=metrics
+        )
+    )
 
     assert engine.not_ready == "no worker is ready"
 
@@ -541,7 +549,7 @@ async def test_engine(metrics: Metrics) -> None:
 
     assert engine.not_ready is None
 
-    session = await engine.open(stream="demo")
+    session = await engine.open(stream="demo", context=SessionContext())
     await speak(session, pcm()[:96000])
     await session.close()
 
