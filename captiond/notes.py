@@ -8,6 +8,7 @@ interrupted. Controllers have the pieces.
 from __future__ import annotations
 
 from captiond.events import SessionNote
+from captiond.live.changes import Rotated, SessionLost, SupervisorEvent
 from captiond.live.session import (
     Interrupted,
     ModelText,
@@ -15,7 +16,6 @@ from captiond.live.session import (
     ToolCallCancelled,
     TurnComplete,
 )
-from captiond.live.supervisor import Rotated, SessionLost, SupervisorEvent
 
 MAX_TEXT = 16_384
 """Characters of a turn that are kept; the rest is cut off."""

@@ -19,6 +19,7 @@ from captiond.errors import ControlError
 from captiond.events import Caption, Gap, MediaTime, Status, StreamState
 from captiond.hub.hub import Channel, Hub
 from captiond.ingest.peer import Peer
+from captiond.live.changes import Degraded, Rotated, SessionLost, SupervisorEvent
 from captiond.live.inputs import Input, Interrupt, Text
 from captiond.live.roster import Roster
 from captiond.live.session import (
@@ -30,13 +31,7 @@ from captiond.live.session import (
     ToolResponse,
     VideoImage,
 )
-from captiond.live.supervisor import (
-    Degraded,
-    Rotated,
-    SessionLost,
-    Supervisor,
-    SupervisorEvent,
-)
+from captiond.live.supervisor import Supervisor
 from captiond.media.audio_path import Output
 from captiond.media.chunk import AudioChunk
 from captiond.metrics import Metrics

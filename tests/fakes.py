@@ -46,10 +46,9 @@ class ScriptedSession:
         fail_after: Chunks after which the session fails.
         deaf: Whether it takes audio and says nothing.
         pace: Seconds that each chunk takes.
+        capabilities: What it can do; what it is sent is written down.
 
     """
-
-    capabilities = Capabilities()
 
     def __init__(
         self,
@@ -57,17 +56,27 @@ class ScriptedSession:
         fail_after: int | None = None,
         deaf: bool = False,
         pace: float = 0.0,
+        capabilities: Capabilities | None = None,
     ) -> None:
+        self.capabilities = capabilities or Capabilities()
+        self.inputs: list[object] = []
+        self.context = SessionContext()
+        self.trouble: str | None = None
+        """``hang`` or ``raise``: what comes of the next audio."""
         self._pace = pace
         self._fail_after = fail_after
-        self._deaf = deaf
+        self.deaf = deaf
         self._events: asyncio.Queue[SessionEvent] = asyncio.Queue(1000)
         self._open: list[AudioChunk] = []
         self.heard: list[int] = []
         self.abandoned = False
 
     async def send_audio(self, chunk: AudioChunk) -> None:
-        if self._deaf:
+        if self.trouble == "hang":
+            await asyncio.Event().wait()
+        if self.trouble == "raise":
+            raise ZeroDivisionError
+        if self.deaf:
             return
         if self._fail_after is not None and len(self.heard) >= self._fail_after:
             self.emit(SessionError(code="scripted", reason="as told", retryable=True))
@@ -79,21 +88,21 @@ class ScriptedSession:
         self._say(final=len(self._open) == WORDS_PER_UTTERANCE)
 
     async def send_video(self, image: VideoImage) -> None:
-        self.emit(Unsupported(capability="video"))
+        self._take(image, "video")
 
     async def send_text(
         self, text: str, purpose: TextPurpose = TextPurpose.QUESTION
     ) -> None:
-        self.emit(Unsupported(capability="text"))
+        self._take((text, purpose), "text")
 
     async def send_tool_response(self, response: ToolResponse) -> None:
-        self.emit(Unsupported(capability="tools"))
+        self._take(response, "tools")
 
     async def interrupt(self) -> None:
-        self.emit(Unsupported(capability="interrupt"))
+        self._take("interrupt", "interrupt")
 
     async def flush(self) -> None:
-        if self._deaf:
+        if self.deaf:
             return
         if self._open:
             self._say(final=True)
@@ -116,6 +125,12 @@ class ScriptedSession:
     async def close(self) -> None:
         await self.flush()
         self.emit(Closed())
+
+    def _take(self, item: object, capability: str) -> None:
+        if getattr(self.capabilities, capability):
+            self.inputs.append(item)
+        else:
+            self.emit(Unsupported(capability=capability))
 
     def _say(self, *, final: bool) -> None:
         first, last = self._open[0], self._open[-1]
@@ -144,11 +159,10 @@ class ScriptedEngine:
         deaf: How many of the first sessions hear nothing.
         pace: Seconds that each chunk takes.
         retryable: Whether another try may help when opening fails.
+        capabilities: What its sessions can do.
 
     """
 
-    name = "scripted"
-    capabilities = Capabilities()
     not_ready: str | None = None
 
     def __init__(
@@ -159,11 +173,15 @@ class ScriptedEngine:
         deaf: int = 0,
         pace: float = 0.0,
         retryable: bool = True,
+        capabilities: Capabilities | None = None,
+        name: str = "scripted",
     ) -> None:
+        self.name = name
+        self.capabilities = capabilities or Capabilities()
         self._pace = pace
         self._retryable = retryable
         self._fail_after = list(fail_after)
-        self._deaf = deaf
+        self.deaf = deaf
         self.refuse = refuse
         self.sessions: list[ScriptedSession] = []
 
@@ -179,16 +197,21 @@ class ScriptedEngine:
             raise EngineError("refused", "as told", retryable=self._retryable)
         session = ScriptedSession(
             fail_after=self._fail_after.pop(0) if self._fail_after else None,
-            deaf=len(self.sessions) < self._deaf,
+            deaf=len(self.sessions) < self.deaf,
             pace=self._pace,
+            capabilities=self.capabilities,
         )
+        session.context = context
         self.sessions.append(session)
         return session
 
 
-def roster(engine: ScriptedEngine) -> Roster:
-    """Return a roster of one engine."""
-    return Roster({engine.name: engine})
+def roster(engine: ScriptedEngine, *others: ScriptedEngine) -> Roster:
+    """Return a roster; the second engine is the fallback of the first."""
+    return Roster(
+        {each.name: each for each in (engine, *others)},
+        fallback=others[0].name if others else "",
+    )
 
 
 def number_of(chunk: AudioChunk) -> int:

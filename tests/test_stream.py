@@ -15,8 +15,8 @@ from captiond.config import Config, EngineSection, StreamSection
 from captiond.egress.wire import encode
 from captiond.events import Caption, Event, Gap, Status
 from captiond.hub.hub import Hub
+from captiond.live import absence as absence_module
 from captiond.live import breaker as breaker_module
-from captiond.live import supervisor as supervisor_module
 from captiond.live.session import SessionError
 from captiond.metrics import Metrics
 from captiond.stream import Stream
@@ -101,7 +101,7 @@ async def scene(engine: ScriptedEngine | None = None) -> AsyncIterator[Scene]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing that only bounds a wait take long."""
-    monkeypatch.setattr(supervisor_module, "DEGRADED_AFTER", 0.05)
+    monkeypatch.setattr(absence_module, "DEGRADED_AFTER", 0.05)
     monkeypatch.setattr(breaker_module, "LAST_PAUSE", 0.05)
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from captiond.live.changes import SupervisorEvent
 from captiond.live.session import Capabilities, TextPurpose, ToolResponse
-from captiond.live.supervisor import SupervisorEvent
 
 ControlEvent = SupervisorEvent
 """The session's events, and the supervisor's own about the succession of sessions."""

@@ -21,8 +21,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from captiond.config import Log, Section
-from captiond.live.session import Capabilities, LiveSession
+from captiond.live.session import Capabilities, LiveSession, TextPurpose
 from captiond.metrics import Metrics
+
+MAX_TEXTS = 32
+"""Texts of context that are kept, the newest."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,18 @@ class SessionContext:
 
     handle: str | None = None
     """Of the last :class:`~captiond.live.session.Resumable` of this engine."""
+
+    def with_text(self, text: str, purpose: TextPurpose) -> SessionContext:
+        """Return what the next session should know after a text was sent."""
+        match purpose:
+            case TextPurpose.VOCABULARY:
+                words = tuple(line.strip() for line in text.splitlines())
+                return dataclasses.replace(self, vocabulary=tuple(filter(None, words)))
+            case TextPurpose.CONTEXT:
+                texts = (*self.text, text)[-MAX_TEXTS:]
+                return dataclasses.replace(self, text=texts)
+            case TextPurpose.QUESTION:
+                return self
 
 
 class Engine(Protocol):

@@ -33,6 +33,21 @@ class Interrupt:
 Input = Text | Interrupt | ToolResponse | VideoImage
 
 
+def capability_for(item: Input) -> str:
+    """Return the name of the capability that an engine needs to take an input."""
+    match item:
+        case VideoImage():
+            return "video"
+        case ToolResponse():
+            return "tools"
+        case Interrupt():
+            return "interrupt"
+        case Text(purpose=TextPurpose.VOCABULARY):
+            return "vocabulary"
+        case Text():
+            return "text"
+
+
 class Inputs:
     """The inputs of one stream that wait."""
 

@@ -34,6 +34,8 @@ class _Spoken:
     key: str
     start: float
     end: float
+    exact: bool
+    """Whether the engine told the times."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,14 +104,21 @@ class Seam:
         tail = [word for word in self._said if word.end > hypothesis.start - WORD_SLACK]
         if not reach or not tail:
             return 0
+        if all(word.exact for word in (*tail, *words)):
+            return self._count_before(words, self._until)
         score, count = _overlap(
             [word.key for word in tail], [word.key for word in words[:reach]]
         )
         if count and (score > 1 or words[count - 1].start < self._until):
             return count
-        if hypothesis.words or hypothesis.end <= self._until + START_SLACK:
-            return sum((word.start + word.end) / 2 < self._until for word in words)
-        return 0
+        # No word fits. What was surely spoken before the end was said in other words.
+        surely = self._until - START_SLACK
+        if hypothesis.end <= self._until and hypothesis.start < surely:
+            return len(words)
+        return self._count_before(words, surely)
+
+    def _count_before(self, words: Sequence[_Spoken], time: float) -> int:
+        return sum((word.start + word.end) / 2 < time for word in words)
 
 
 def _overlap(tail: Sequence[str], head: Sequence[str]) -> tuple[float, int]:
@@ -143,7 +152,7 @@ def _place_words(hypothesis: Hypothesis) -> list[_Spoken]:
     """Return the words with their times; spread evenly where the engine has none."""
     if hypothesis.words:
         return [
-            _Spoken(word_key(word.text), word.start, word.end)
+            _Spoken(word_key(word.text), word.start, word.end, exact=True)
             for word in hypothesis.words
         ]
     words = hypothesis.text.split()
@@ -153,6 +162,7 @@ def _place_words(hypothesis: Hypothesis) -> list[_Spoken]:
             word_key(word),
             hypothesis.start + index * step,
             hypothesis.start + (index + 1) * step,
+            exact=False,
         )
         for index, word in enumerate(words)
     ]

@@ -20,13 +20,13 @@ from captiond.clock import monotonic
 from captiond.config import EngineSection
 from captiond.errors import ControlError, EngineError, NotSupported
 from captiond.events import Gap, MediaTime
+from captiond.live.absence import Absence
+from captiond.live.changes import Degraded, Rotated, SessionLost, SupervisorEvent
+from captiond.live.continuity import Continuity
 from captiond.live.conversation import Conversation, Flush, engine_call, resolve
 from captiond.live.engine import SessionContext
-from captiond.live.inputs import Input, Inputs, Interrupt, Text
-from captiond.live.missing import Missing
-from captiond.live.ring import AudioRing
+from captiond.live.inputs import Input, Inputs, Text, capability_for
 from captiond.live.roster import Roster
-from captiond.live.seam import Seam
 from captiond.live.session import (
     Capabilities,
     GoingAway,
@@ -36,15 +36,10 @@ from captiond.live.session import (
     SessionEvent,
     Settled,
     TextPurpose,
-    ToolResponse,
-    VideoImage,
 )
 from captiond.live.succession import Open, Succession
 from captiond.media.chunk import AudioChunk
 from captiond.metrics import Metrics
-
-DEGRADED_AFTER = 3.0
-"""Seconds without a session before readers are told."""
 
 CAUGHT_UP = 0.5
 """Seconds that a successor may be behind when it takes over."""
@@ -64,36 +59,6 @@ LONGEST_SLEEP = 1.0
 
 MAX_BACKLOG = 4096
 """Events of a successor that wait until it takes over."""
-
-MAX_CONTEXT = 32
-"""Texts of context that are kept for the next session, the newest."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLost:
-    """The session that spoke failed; the next one will say the open utterance again."""
-
-    engine: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Rotated:
-    """Another session took over, and goes on with the open utterance."""
-
-    engine: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Degraded:
-    """Whether the stream is without an engine for longer than a moment."""
-
-    degraded: bool
-    reason: str
-
-
-SupervisorEvent = SessionEvent | SessionLost | Rotated | Degraded | Gap
 
 
 @dataclasses.dataclass(slots=True)
@@ -135,11 +100,8 @@ class Supervisor:
         self._metrics = metrics
         self._on_event = on_event
         self._log = logs.get("supervisor", stream=stream)
-        self._ring = AudioRing(limit=config.ring_seconds)
-        self._missing = Missing()
-        self._seam = Seam()
-        self._sent_until = MediaTime(float("-inf"))
-        """What earlier sessions were sent ends here."""
+        self._continuity = Continuity(ring_seconds=config.ring_seconds, metrics=metrics)
+        self._ring = self._continuity.ring
         self._succession = Succession(
             roster.order,
             roster.breakers,
@@ -159,9 +121,7 @@ class Supervisor:
         """No session will be opened any more."""
         self._flushes: list[Flush] = []
         """Asked while nobody speaks."""
-        self._voiceless_since: float | None = monotonic()
-        self._degraded = False
-        self._degraded_counted = 0.0
+        self._absence = Absence(monotonic())
         self._last_failure = "no engine yet"
         self._overflow = logs.Throttle(
             lambda count: self._log.warning("audio ring is full", chunks_lost=count)
@@ -191,10 +151,8 @@ class Supervisor:
 
     def push(self, chunk: AudioChunk) -> None:
         """Take audio. Never waits: what the ring can't hold falls out, counted."""
-        for lost in self._ring.push(chunk):
-            # What was sent may still be answered.
-            sent = self._speaking is not None and lost.end <= self._speaking.sent_until
-            self._discard(self._missing.fell_out(lost, sent=sent))
+        sent_until = None if self._speaking is None else self._speaking.sent_until
+        for _ in range(self._continuity.push(chunk, sent_until=sent_until)):
             self._overflow.hit()
         for conversation in self._held:
             conversation.wake()
@@ -223,9 +181,9 @@ class Supervisor:
             ControlError: If no session is there, or too much waits.
 
         """
-        capability = _capability_for(item)
+        capability = capability_for(item)
         if isinstance(item, Text):
-            self._remember(item)
+            self._context = self._context.with_text(item.text, item.purpose)
         if self._speaking is None:
             if isinstance(item, Text) and item.purpose is not TextPurpose.QUESTION:
                 return  # the next session begins with it
@@ -253,15 +211,8 @@ class Supervisor:
 
     def give_up_unheard(self) -> Gap | None:
         """Forget the audio that no engine heard; return where it was, if any."""
-        if self.lag > 0:
-            heard = self._ring.start if self._speaking is None else self._speaking.heard
-            self._discard(
-                self._missing.give_up(
-                    MediaTime(max(self._ring.start, heard)), self._ring.end, self.lag
-                )
-            )
-        self._ring.clear()
-        return self._missing.take()
+        heard = self._ring.start if self._speaking is None else self._speaking.heard
+        return self._continuity.give_up(heard, self.lag)
 
     def stop(self) -> None:
         """Close the session; :meth:`run` returns."""
@@ -400,7 +351,9 @@ class Supervisor:
             return False
         if self._succession.must_switch(monotonic()) and successor.key == old.key:
             return True
-        return successor.worked and successor.heard >= old.heard - CAUGHT_UP
+        # Where there is something to hear it must have heard some of it.
+        proven = successor.worked or not self._ring.depth
+        return proven and successor.heard >= old.heard - CAUGHT_UP
 
     def _hand_over(self, candidate: _Candidate) -> None:
         conversation, old = candidate.conversation, self._speaking
@@ -415,22 +368,14 @@ class Supervisor:
             limit=_limit(conversation),
         )
         self._recovered()
-        self._seam.begin(conversation.heard_from)
-        self._replay(conversation)
+        gap = self._continuity.begins(conversation.heard_from)
+        if gap is not None:
+            self._on_event(gap)
         conversation.take_inputs(self._inputs)
         conversation.flush(self._flushes)
         self._flushes = []
         while candidate.events:
             self._tell(conversation, candidate.events.popleft())
-
-    def _replay(self, conversation: Conversation) -> None:
-        """Count what the session hears again, and what it can't."""
-        replayed = min(self._sent_until - conversation.heard_from, self._ring.depth)
-        self._metrics.audio_replayed_seconds.inc(max(replayed, 0.0))
-        self._discard(self._missing.next_session(conversation.heard_from))
-        gap = self._missing.take()
-        if gap is not None:
-            self._on_event(gap)
 
     def _silence(
         self, old: Conversation, reason: str, *, expected: bool = False
@@ -467,7 +412,7 @@ class Supervisor:
 
     def _take_voice_from(self, conversation: Conversation) -> None:
         self._flushes += conversation.take_back_flushes()
-        self._sent_until = MediaTime(max(self._sent_until, conversation.sent_until))
+        self._continuity.ends(conversation.sent_until)
         self._speaking = None
 
     def _forget(self, conversation: Conversation) -> None:
@@ -496,13 +441,15 @@ class Supervisor:
         """Pass on an event of the session that speaks."""
         match event:
             case Hypothesis():
-                self._tell_hypothesis(event)
-                return
+                new = self._continuity.trim(event)
+                if new is None:
+                    return
+                event = new
             case Settled():
                 # What it wasn't sent it can't have heard.
-                time = MediaTime(min(event.time, conversation.sent_until))
-                self._ring.settle(time)
-                self._missing.settled(time)
+                self._continuity.settle(
+                    MediaTime(min(event.time, conversation.sent_until))
+                )
             case GoingAway():
                 self._succession.going_away(monotonic(), event.time_left)
                 self._wake.set()
@@ -512,75 +459,26 @@ class Supervisor:
                 pass  # for whoever listens
         self._on_event(event)
 
-    def _tell_hypothesis(self, event: Hypothesis) -> None:
-        trimmed = self._seam.trim(event)
-        if event.final:
-            self._metrics.words_removed.labels("repeated").inc(trimmed.removed)
-            if event.start < self._sent_until:
-                self._metrics.words_replayed.inc(len(event.text.split()))
-        if trimmed.hypothesis is None:
-            return
-        if event.final:
-            self._seam.said(trimmed.hypothesis)
-        self._on_event(trimmed.hypothesis)
-
-    def _remember(self, item: Text) -> None:
-        if item.purpose is TextPurpose.VOCABULARY:
-            words = tuple(line.strip() for line in item.text.splitlines())
-            self._context = dataclasses.replace(
-                self._context, vocabulary=tuple(word for word in words if word)
-            )
-        elif item.purpose is TextPurpose.CONTEXT:
-            texts = (*self._context.text, item.text)[-MAX_CONTEXT:]
-            self._context = dataclasses.replace(self._context, text=texts)
-
-    def _discard(self, seconds: float) -> None:
-        self._metrics.audio_discarded_seconds.labels("engine_unavailable").inc(seconds)
-
     def _follow_absence(self) -> None:
         """Tell readers when nobody has spoken for too long."""
         self._count_degraded()
         if self._speaking is not None:
             return
-        if self._voiceless_since is None:
-            self._voiceless_since = monotonic()
-        absent = monotonic() - self._voiceless_since
-        if self._succession.hopeless:
+        self._absence.begins(monotonic())
+        hopeless = self._succession.hopeless
+        if self._absence.lasts(monotonic(), hopeless=hopeless):
+            self._on_event(Degraded(degraded=True, reason=self._last_failure))
+        if hopeless:
             resolve(self._flushes, answered=False)
             self._flushes = []
-        if not self._degraded and (
-            absent >= DEGRADED_AFTER or self._succession.hopeless
-        ):
-            self._degraded = True
-            self._degraded_counted = monotonic()
-            self._on_event(Degraded(degraded=True, reason=self._last_failure))
 
     def _recovered(self) -> None:
         self._count_degraded()
-        self._voiceless_since = None
-        if self._degraded:
-            self._degraded = False
+        if self._absence.ends():
             self._on_event(Degraded(degraded=False, reason="engine is back"))
 
     def _count_degraded(self) -> None:
-        if self._degraded:
-            now = monotonic()
-            self._metrics.degraded_seconds.inc(now - self._degraded_counted)
-            self._degraded_counted = now
-
-
-def _capability_for(item: Input) -> str:
-    match item:
-        case VideoImage():
-            return "video"
-        case ToolResponse():
-            return "tools"
-        case Interrupt():
-            return "interrupt"
-        case Text(purpose=TextPurpose.VOCABULARY):
-            return "vocabulary"
-        case Text():
-            return "text"
+        self._metrics.degraded_seconds.inc(self._absence.count(monotonic()))
 
 
 def _is_steady(conversation: Conversation) -> bool:

@@ -88,4 +88,5 @@ def test_an_emptied_ring_starts_at_its_end() -> None:
     ring.push(chunk(3))
     ring.clear()
 
-    assert (ring.depth, ring.start) == (0.0, pytest.approx(0.4))
+    assert ring.depth == 0.0
+    assert ring.start == pytest.approx(0.4)

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from captiond.config import EngineSection
-from captiond.events import Gap
-from captiond.live.session import Hypothesis
-from captiond.live.supervisor import Degraded, SessionLost, Supervisor, SupervisorEvent
+from captiond.errors import ControlError, NotSupported
+from captiond.events import Gap, MediaTime
+from captiond.live.changes import Degraded, Rotated, SessionLost, SupervisorEvent
+from captiond.live.engine import SessionContext
+from captiond.live.inputs import Interrupt, Text
+from captiond.live.session import (
+    Capabilities,
+    GoingAway,
+    Hypothesis,
+    Resumable,
+    SessionError,
+    TextPurpose,
+    VideoImage,
+)
+from captiond.live.supervisor import Supervisor
 from captiond.metrics import Metrics
-from tests.fakes import ScriptedEngine, chunk, roster
+from tests.fakes import ScriptedEngine, ScriptedSession, chunk, roster
+from tests.harness import until
 
 
 def new_supervisor(
     engine: ScriptedEngine,
     events: list[SupervisorEvent],
     config: EngineSection | None = None,
+    *others: ScriptedEngine,
 ) -> Supervisor:
     """Return a supervisor that writes its events down."""
     return Supervisor(
-        roster(engine),
+        roster(engine, *others),
         "demo",
         config=config or EngineSection(),
         metrics=Metrics(),
@@ -172,3 +187,219 @@ async def test_flush_of_an_engine_that_is_gone_fails_at_once() -> None:
     assert gap is not None
     assert (gap.start, round(gap.end, 3)) == (0.0, 0.1)
     assert supervisor.lag == 0.0
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *engines: ScriptedEngine, config: EngineSection | None = None
+) -> AsyncIterator[tuple[Supervisor, list[SupervisorEvent]]]:
+    """Run a supervisor over these engines, the second one the fallback."""
+    events: list[SupervisorEvent] = []
+    supervisor = new_supervisor(engines[0], events, config, *engines[1:])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(supervisor.run())
+        yield supervisor, events
+        assert await supervisor.flush(timeout=5)
+        supervisor.stop()
+
+
+def push(supervisor: Supervisor, first: int, last: int) -> None:
+    """Push the chunks from ``first`` up to ``last``, without it."""
+    for number in range(first, last):
+        supervisor.push(chunk(number))
+
+
+async def test_fallback_captions_until_the_engine_is_back() -> None:
+    """Every word is said once, whoever heard it."""
+    first = ScriptedEngine(name="first")
+    second = ScriptedEngine(name="second")
+    config = EngineSection(fallback_after=0.05)
+    async with running(first, second, config=config) as (it, events):
+        await until(lambda: it.engine == "first")
+        push(it, 0, 8)
+        await until(lambda: first.sessions[0].heard[-1:] == [7])
+        first.refuse = 3
+        first.sessions[0].emit(SessionError(code="x", reason="y", retryable=True))
+        await until(lambda: it.engine == "second")
+        push(it, 8, 13)
+        await until(lambda: it.engine == "first")
+        push(it, 13, 22)
+
+    assert words_in(events) == list(range(22))
+    assert SessionLost(engine="first", reason="x") in events
+    assert Rotated(engine="second", reason="recovered") in events
+    assert not any(isinstance(event, Degraded) for event in events)
+
+
+async def test_refusal_is_followed_by_the_fallback_for_good() -> None:
+    """An engine that refuses is asked once."""
+    first = ScriptedEngine(name="first", refuse=1, retryable=False)
+    second = ScriptedEngine(name="second")
+    async with running(first, second) as (it, events):
+        push(it, 0, 7)
+        await until(lambda: it.engine == "second")
+
+    assert words_in(events) == list(range(7))
+    assert first.sessions == []
+
+
+@pytest.mark.parametrize("spoken", range(1, 7))
+async def test_session_that_goes_away_is_replaced_in_time(spoken: int) -> None:
+    """The successor hears what isn't settled, and no word is lost or doubled."""
+    engine = ScriptedEngine()
+    async with running(engine) as (it, events):
+        await until(lambda: it.engine)
+        push(it, 0, spoken)
+        await until(lambda: len(engine.sessions[0].heard) == spoken)
+        engine.sessions[0].emit(GoingAway(time_left=60.0))
+        await until(lambda: Rotated(engine="scripted", reason="going_away") in events)
+        push(it, spoken, 12)
+
+    assert words_in(events) == list(range(12))
+    assert [session.abandoned for session in engine.sessions] == [True, True]
+    assert not any(isinstance(event, SessionLost) for event in events)
+
+
+async def test_session_is_replaced_before_its_limit() -> None:
+    """An engine's limit is none of the readers' business."""
+    engine = ScriptedEngine(capabilities=Capabilities(max_session_seconds=0.5))
+    async with running(engine) as (it, events):
+        for number in range(30):
+            it.push(chunk(number))
+            await until(lambda: it.lag == 0.0)
+            await asyncio.sleep(0.05)
+
+    assert words_in(events) == list(range(30))
+    assert Rotated(engine="scripted", reason="limit") in events
+    assert not any(isinstance(event, SessionLost) for event in events)
+
+
+async def test_successor_that_never_hears_leaves_the_floor() -> None:
+    """A session that speaks isn't given up for one that doesn't."""
+    engine = ScriptedEngine()
+    async with running(engine) as (it, events):
+        await until(lambda: it.engine)
+        push(it, 0, 3)
+        await until(lambda: len(engine.sessions[0].heard) == 3)
+        engine.deaf = 2
+        engine.sessions[0].emit(GoingAway(time_left=60.0))
+        await until(lambda: len(engine.sessions) == 2)
+        push(it, 3, 9)
+
+    assert words_in(events) == list(range(9))
+    assert not any(isinstance(event, Rotated) for event in events)
+
+
+async def test_state_that_is_taken_over_has_one_session_at_a_time() -> None:
+    """A resumable session ends before the next begins with its handle."""
+    engine = ScriptedEngine(capabilities=Capabilities(resumable=True))
+    async with running(engine) as (it, events):
+        await until(lambda: it.engine)
+        first = engine.sessions[0]
+        first.emit(Resumable(handle="h1"))
+        push(it, 0, 3)
+        await until(lambda: len(first.heard) == 3)
+        first.emit(GoingAway(time_left=60.0))
+        push(it, 3, 9)
+        await until(lambda: len(engine.sessions) == 2 and it.engine)
+
+        assert first.abandoned
+
+    assert engine.sessions[1].context.handle == "h1"
+    assert words_in(events) == list(range(9))
+
+
+async def test_handle_that_is_refused_is_forgotten() -> None:
+    """A session that can't be resumed is replaced by a new one."""
+    engine = ScriptedEngine(retryable=False)
+    async with running(engine) as (it, _):
+        await until(lambda: it.engine)
+        engine.sessions[0].emit(Resumable(handle="h1"))
+        engine.refuse = 1
+        engine.sessions[0].emit(SessionError(code="x", reason="y", retryable=True))
+        await until(lambda: len(engine.sessions) == 2)
+
+    assert engine.sessions[1].context.handle is None
+
+
+async def test_controller_switches_engines() -> None:
+    """The other engine takes over in mid-speech; unknown ones are named."""
+    first, second = ScriptedEngine(name="first"), ScriptedEngine(name="second")
+    async with running(first, second) as (it, events):
+        await until(lambda: it.engine == "first")
+        push(it, 0, 3)
+        await until(lambda: len(first.sessions[0].heard) == 3)
+        it.switch("second")
+        await until(lambda: it.engine == "second")
+        push(it, 3, 9)
+        with pytest.raises(ControlError, match="there are first, second"):
+            it.switch("third")
+
+    assert words_in(events) == list(range(9))
+    assert Rotated(engine="first", reason="requested") in events
+
+
+async def test_inputs_reach_the_session_and_its_successor() -> None:
+    """Questions go to who speaks; context and vocabulary are kept for the next."""
+    can = Capabilities(text=True, vocabulary=True, interrupt=True)
+    engine = ScriptedEngine(capabilities=can)
+    async with running(engine) as (it, _):
+        it.send(Text("early", TextPurpose.CONTEXT))
+        await until(lambda: it.engine)
+        it.send(Text("why?", TextPurpose.QUESTION))
+        it.send(Text("Ada\n\nBabbage ", TextPurpose.VOCABULARY))
+        it.send(Interrupt())
+        await until(lambda: len(engine.sessions[0].inputs) == 3)
+        engine.sessions[0].emit(SessionError(code="x", reason="y", retryable=True))
+        await until(lambda: len(engine.sessions) == 2)
+
+    assert engine.sessions[0].context.text == ("early",)
+    assert engine.sessions[0].inputs == [
+        ("why?", TextPurpose.QUESTION),
+        ("Ada\n\nBabbage ", TextPurpose.VOCABULARY),
+        "interrupt",
+    ]
+    assert engine.sessions[1].context.vocabulary == ("Ada", "Babbage")
+    assert engine.sessions[1].context.text == ("early",)
+
+
+async def test_what_an_engine_lacks_is_said_with_those_that_have_it() -> None:
+    """Nobody guesses: the error names the capability and the engines."""
+    first = ScriptedEngine(name="first")
+    second = ScriptedEngine(name="second", capabilities=Capabilities(video=True))
+    async with running(first, second) as (it, _):
+        with pytest.raises(ControlError, match="no engine session is open"):
+            it.send(Interrupt())
+        await until(lambda: it.engine)
+        with pytest.raises(NotSupported) as caught:
+            it.send(VideoImage(time=MediaTime(0), jpeg=b""))
+
+    assert (caught.value.capability, caught.value.engines) == ("video", ("second",))
+
+
+class Hanging(ScriptedEngine):
+    """Opens its first session never, and its second takes no audio."""
+
+    tries = 0
+
+    async def open(self, *, stream: str, context: SessionContext) -> ScriptedSession:
+        self.tries += 1
+        if self.tries == 1:
+            await asyncio.sleep(3600)
+        session = await super().open(stream=stream, context=context)
+        session.trouble = {2: "hang", 3: "raise"}.get(self.tries)
+        return session
+
+
+async def test_engine_that_hangs_or_has_a_bug_is_given_up() -> None:
+    """Opening and sending have their time, and a bug is a failure like others."""
+    engine = Hanging()
+    config = EngineSection(open_timeout=0.05, send_timeout=0.05)
+    async with running(engine, config=config) as (it, events):
+        push(it, 0, 4)
+        await until(lambda: engine.tries == 4)
+
+    lost = [event.reason for event in events if isinstance(event, SessionLost)]
+
+    assert lost == ["send_timeout", "bug"]
+    assert words_in(events) == list(range(4))
