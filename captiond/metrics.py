@@ -190,6 +190,14 @@ class Metrics:
         self.resumes = self._counter(
             "captiond_resumes", "Subscribers that named a position", ["result"]
         )
+        self.controllers = self._gauge(
+            "captiond_controllers", "Controllers connected to control channels"
+        )
+        self.control_requests = self._counter(
+            "captiond_control_requests",
+            "What controllers asked for, by result",
+            ["request", "result"],
+        )
 
     def _counter(
         self, name: str, text: str, labels: list[str] | None = None

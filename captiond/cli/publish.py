@@ -17,7 +17,7 @@ from captiond.cli import terminal
 from captiond.errors import ConfigError
 
 if TYPE_CHECKING:
-    from captiond.cli.whip_client import WhipPublisher
+    from captiond.cli.whip_client import Video, WhipPublisher
 
 _PLAIN_INTERVAL = 10.0
 """Seconds of audio between two lines when nobody watches a terminal."""
@@ -48,13 +48,23 @@ def publish(
     loop: Annotated[
         bool, typer.Option("--loop", help="Start over at the end, without a seam.")
     ] = False,
+    video: Annotated[
+        bool, typer.Option("--video", help="Send the file's video track too.")
+    ] = False,
+    test_picture: Annotated[
+        bool,
+        typer.Option(
+            "--test-picture", help="Send a colour that changes each second as video."
+        ),
+    ] = False,
 ) -> None:
     """
     Publish a file over WebRTC, as fast as it is spoken.
 
     A complete WHIP sender (RFC 9725: ICE, DTLS-SRTP, Opus), for trying out captiond
-    or any other WHIP endpoint. Only the first audio track is sent. Ctrl-C ends the
-    session at the endpoint before it leaves.
+    or any other WHIP endpoint. Only the first audio track is sent, and with --video
+    the first video track, at most 1280 pixels wide or high. Ctrl-C ends the session
+    at the endpoint before it leaves.
 
     \b
     Examples:
@@ -69,7 +79,10 @@ def publish(
         raise ConfigError(f"--url {url}: write http://HOST:PORT/whip/STREAM")
     if token_file is not None:
         token = _read_token(token_file)
-    asyncio.run(_publish(file, url, token=token, loop=loop))
+    if video and test_picture:
+        raise ConfigError("--video and --test-picture: only one video can be sent")
+    chosen: Video | None = "file" if video else "test" if test_picture else None
+    asyncio.run(_publish(file, url, token=token, loop=loop, video=chosen))
 
 
 def _read_token(path: Path) -> str:
@@ -79,14 +92,16 @@ def _read_token(path: Path) -> str:
         raise ConfigError(f"{path}: can't be read: {exc.strerror}") from exc
 
 
-async def _publish(file: Path, url: str, *, token: str | None, loop: bool) -> None:
+async def _publish(
+    file: Path, url: str, *, token: str | None, loop: bool, video: Video | None
+) -> None:
     from captiond.cli.whip_client import WhipPublisher
 
     task = asyncio.current_task()
     assert task is not None
     # SIGTERM must say goodbye to the endpoint as Ctrl-C does.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    publisher = WhipPublisher(file, url, token=token, loop=loop)
+    publisher = WhipPublisher(file, url, token=token, loop=loop, video=video)
     try:
         await publisher.start()
         with _progress(publisher, file) as report:

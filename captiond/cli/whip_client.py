@@ -1,8 +1,8 @@
 """
-A WHIP publisher: sends an audio file to a WHIP endpoint over WebRTC in real time.
+A WHIP publisher: sends a media file to a WHIP endpoint over WebRTC in real time.
 
 RFC 9725 from the sender's side: POST the offer, 201 with the answer and the session's
-URL, media over ICE and DTLS-SRTP as Opus, DELETE at the end.
+URL, media over ICE and DTLS-SRTP as Opus and VP8 or H.264, DELETE at the end.
 """
 
 from __future__ import annotations
@@ -12,19 +12,27 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from yarl import URL
 
-from captiond.cli import audio_file
-from captiond.cli.paced_track import RATE, PacedTrack
+from captiond.cli import audio_file, video_file
+from captiond.cli.paced_track import RATE, PacedTrack, PacedVideoTrack
 from captiond.config import is_loopback
 from captiond.errors import CaptiondError
 
 _HTTP_TIMEOUT = aiohttp.ClientTimeout(total=15)
 _MAX_REDIRECTS = 5
+
+Video = Literal["file", "test"]
+"""The file's own video, or a test picture: a colour that changes each second."""
 
 
 class PublishError(CaptiondError):
@@ -36,11 +44,12 @@ class WhipPublisher:
     Publishes one file.
 
     Args:
-        path: Media file; only its first audio track is sent.
+        path: Media file; only its first audio track is sent, and as ``video`` says.
         url: WHIP endpoint, ``http://host:port/whip/STREAM``.
         token: Bearer token, sent with every request and after redirects.
         loop: Start the file over at its end, without a seam, for ever.
         tail: Seconds of silence after the file, for the last words to end in.
+        video: What video is sent; None for none.
         connect_timeout: Seconds from the answer until media must flow.
 
     """
@@ -53,6 +62,7 @@ class WhipPublisher:
         token: str | None = None,
         loop: bool = False,
         tail: float = 1.5,
+        video: Video | None = None,
         connect_timeout: float = 15.0,
     ) -> None:
         self._path = path
@@ -60,8 +70,10 @@ class WhipPublisher:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._loop = loop
         self._tail = tail
+        self._video = video
         self._connect_timeout = connect_timeout
         self._track: PacedTrack | None = None
+        self._video_track: PacedVideoTrack | None = None
         self._peer: RTCPeerConnection | None = None
         self._session_url: URL | None = None
         self._state_changed = asyncio.Event()
@@ -86,6 +98,7 @@ class WhipPublisher:
 
         Raises:
             AudioFileError: If the file can't be opened or has no audio.
+            VideoFileError: If its video is to be sent and it has none.
             PublishError: If the endpoint refuses, or no connection comes about.
 
         """
@@ -94,6 +107,7 @@ class WhipPublisher:
             self.total = length + self._tail
         blocks = audio_file.blocks(self._path, rate=RATE, loop=self._loop)
         self._track = PacedTrack(blocks, tail=self._tail)
+        self._video_track = self._new_video_track(self._track, length)
         try:
             await self._connect(self._track)
         except BaseException:
@@ -109,6 +123,7 @@ class WhipPublisher:
 
         Raises:
             AudioFileError: If the file turns out to be broken.
+            VideoFileError: If its video does.
             PublishError: If the connection ends before the file does.
 
         """
@@ -119,8 +134,9 @@ class WhipPublisher:
                 await asyncio.wait_for(self._track.ended.wait(), 0.2)
             if on_progress is not None:
                 on_progress(self.sent)
-        if self._track.error is not None:
-            raise self._track.error
+        for track in (self._track, self._video_track):
+            if track is not None and track.error is not None:
+                raise track.error
 
     async def stop(self) -> None:
         """End the session at the endpoint and close the connection. May be repeated."""
@@ -130,15 +146,32 @@ class WhipPublisher:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with self._http() as http, http.delete(session_url):
                     pass
-        if self._track is not None:
-            self._track.stop()
+        for track in (self._track, self._video_track):
+            if track is not None:
+                track.stop()
         if self._peer is not None:
             await self._peer.close()
 
+    def _new_video_track(
+        self, audio: PacedTrack, period: float | None
+    ) -> PacedVideoTrack | None:
+        if self._video is None:
+            return None
+        if self._video == "test":
+            return PacedVideoTrack(video_file.colour_frames(), audio)
+        video_file.check(self._path)
+        frames = video_file.frames(self._path, loop=self._loop, period=period)
+        return PacedVideoTrack(frames, audio)
+
     async def _connect(self, track: PacedTrack) -> None:
-        peer = self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        # RFC 9725 4.4.1: everything goes over one transport.
+        peer = self._peer = RTCPeerConnection(
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
         peer.on("connectionstatechange", self._state_changed.set)
         transceiver = peer.addTransceiver(track, direction="sendonly")
+        if self._video_track is not None:
+            peer.addTransceiver(self._video_track, direction="sendonly")
         if is_loopback(self._url.host or ""):
             dtls = transceiver.sender.transport
             _gather_loopback(dtls.transport.iceGatherer._connection)

@@ -1,8 +1,9 @@
 """
 One publisher's connection: from its offer to the reason why it ended.
 
-Owns the aiortc peer connection and the audio receive path. Every way to end, wherever
-it starts, goes through :meth:`Peer.end`; the connection is closed in one place.
+Owns the aiortc peer connection, the audio receive path and the task that makes
+pictures of the video. Every way to end, wherever it starts, goes through
+:meth:`Peer.end`; the connection is closed, and the task ended, in one place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ import datetime
 import secrets
 from typing import Protocol
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
 from aiortc.sdp import candidate_from_sdp
 
 from captiond import logs
@@ -25,7 +31,9 @@ from captiond.ingest.answer import repair_answer
 from captiond.ingest.fragment import Fragment
 from captiond.ingest.meter import AudioPathMeter
 from captiond.ingest.offer import Offer
+from captiond.ingest.pictures import Pictures
 from captiond.ingest.sdp import MAX_CANDIDATES
+from captiond.live.session import VideoImage
 from captiond.media.audio_path import AudioPath, AudioPathOptions, Output
 from captiond.media.chunk import SAMPLE_RATE
 from captiond.media.decode import AudioCodec
@@ -40,7 +48,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 class Sink(Protocol):
-    """What takes a publisher's audio."""
+    """What takes a publisher's audio and pictures."""
 
     def connected(self, peer: Peer) -> None:
         """The publisher's connection stands; it replaces an older one."""
@@ -51,6 +59,12 @@ class Sink(Protocol):
     def receive(self, peer: Peer, outputs: list[Output]) -> None:
         """Take audio and gaps."""
 
+    def wants_pictures(self, peer: Peer) -> bool:
+        """Whether anybody looks at this publisher's video; asked at every tick."""
+
+    def picture(self, peer: Peer, image: VideoImage) -> None:
+        """Take a picture."""
+
 
 class Peer:
     """
@@ -59,7 +73,7 @@ class Peer:
     Args:
         stream: Name of the stream that it publishes.
         offer: Its offer.
-        sink: What takes its audio.
+        sink: What takes its audio and pictures.
         config: Time-outs and tuning.
         metrics: Where packets and sessions are counted.
         client: What the publisher calls itself, for logs and the API.
@@ -88,6 +102,9 @@ class Peer:
         self._config = config
         self._metrics = metrics
         self._meter = AudioPathMeter(metrics)
+        self._pictures: Pictures | None = None
+        """Of its video; None if it has none."""
+        self._picture_task: asyncio.Task[None] | None = None
         self._codec = AudioCodec[offer.audio_codec.name.upper()]
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._follow_state)
@@ -126,7 +143,7 @@ class Peer:
                 if transceiver.kind == "audio":
                     receiver.tap(transceiver.receiver, self._on_packet)
                 else:
-                    receiver.ignore(transceiver.receiver)
+                    self._pictures = self._new_pictures(transceiver.receiver)
             await connection.setLocalDescription(await connection.createAnswer())
             return repair_answer(connection.localDescription.sdp, self.offer)
         except BaseException as exc:
@@ -162,6 +179,8 @@ class Peer:
         self._log.info(
             "publisher opened", client=self.client, codec=self._codec.name.lower()
         )
+        if self._pictures is not None:
+            self._picture_task = asyncio.create_task(self._pictures.run())
         try:
             await self._connect()
             while not self._ended.is_set():
@@ -203,9 +222,13 @@ class Peer:
                 await self._ended.wait()
         except TimeoutError:
             pass  # the ordinary case: it goes on
-        if self.path is not None and not self._ended.is_set():
+        if self._ended.is_set():
+            return
+        if self.path is not None:
             self._hand_on(self.path.poll(monotonic()))
             self._meter.report(self.path)
+        if self._pictures is not None:
+            self._pictures.want(self._sink.wants_pictures(self))
 
     def _on_packet(self, packet: Packet) -> None:
         if not self.is_connected:
@@ -245,6 +268,22 @@ class Peer:
         if outputs:
             self._sink.receive(self, outputs)
 
+    def _new_pictures(self, video: RTCRtpReceiver) -> Pictures:
+        return Pictures(video, self._on_picture, metrics=self._metrics, log=self._log)
+
+    def _on_picture(self, jpeg: bytes, arrival: float) -> None:
+        if not self.is_connected:
+            self._metrics.pictures_discarded.labels("not_live").inc()
+            return
+        image = VideoImage(time=self._media_time(arrival), jpeg=jpeg)
+        self._sink.picture(self, image)
+
+    def _media_time(self, arrival: float) -> MediaTime:
+        """Return where the audio lies that arrived at the same time."""
+        if self.path is None:
+            return self._sink.origin(self, arrival)
+        return MediaTime(max(0.0, self.path.position - (monotonic() - arrival)))
+
     def _follow_state(self) -> None:
         state = self._connection.connectionState
         if state == "connected" and not self._ended.is_set():
@@ -259,6 +298,9 @@ class Peer:
             self.end("closed by the publisher")
 
     async def _close(self) -> None:
+        if self._picture_task is not None:
+            self._picture_task.cancel()
+            await asyncio.wait({self._picture_task})
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._connection.close()

@@ -1,4 +1,4 @@
-"""The WHIP publisher: its pace, and a whole session against an aiortc answerer."""
+"""The WHIP publisher: whole sessions against an aiortc answerer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import itertools
 import json
 import math
-import wave
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,97 +15,13 @@ from aiohttp.test_utils import TestServer
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
 
-from captiond.cli import audio_file, whip_client
+from captiond.cli import audio_file, main, whip_client
 from captiond.cli.audio_file import AudioFileError
-from captiond.cli.paced_track import PacedTrack
+from captiond.cli.video_file import TEST_COLOURS, VideoFileError
 from captiond.cli.whip_client import PublishError, WhipPublisher
-
-BLOCK = bytes(1920)
-
-
-class FakeTime:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.slept: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-def write_wav(path: Path, seconds: float, *, rate: int = 16_000) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        for index in range(round(seconds * rate)):
-            sample = round(8000 * math.sin(2 * math.pi * 440 * index / rate))
-            file.writeframesraw(sample.to_bytes(2, "little", signed=True))
-    return path
-
-
-async def test_track_is_paced_without_drift() -> None:
-    """Each frame leaves when its last sample has been spoken."""
-    time = FakeTime()
-    track = PacedTrack(itertools.repeat(BLOCK), clock=time.clock, sleep=time.sleep)
-    frame = await track.recv()
-    for number in range(1000):
-        if number:
-            frame = await track.recv()
-        assert frame.pts == number * 960
-        assert time.now == pytest.approx(100.0 + (number + 1) * 0.02)
-        time.now += 0.003  # what encoding takes must not add up
-
-    assert (frame.samples, frame.sample_rate) == (960, 48_000)
-    assert track.position == pytest.approx(20.0)
-    assert track.started_at == pytest.approx(100.0)
-
-
-async def test_track_catches_up_when_late() -> None:
-    """After a stall the frames that are due leave at once."""
-    time = FakeTime()
-    track = PacedTrack(itertools.repeat(BLOCK), clock=time.clock, sleep=time.sleep)
-    await track.recv()
-    time.now += 0.1
-    time.slept.clear()
-    for _ in range(6):
-        await track.recv()
-
-    assert sum(time.slept) == pytest.approx(0.02)
-
-
-async def test_track_ends_with_silence() -> None:
-    """The tail follows the file, then the track is over."""
-    time = FakeTime()
-    blocks = iter([b"\1\0" * 960])
-    track = PacedTrack(blocks, tail=0.04, clock=time.clock, sleep=time.sleep)
-    sent = [bytes((await track.recv()).planes[0])[:1920] for _ in range(3)]
-
-    assert sent == [b"\1\0" * 960, BLOCK, BLOCK]
-    with pytest.raises(MediaStreamError):
-        await track.recv()
-    assert track.ended.is_set()
-    assert track.readyState == "ended"
-
-
-async def test_track_remembers_a_broken_file() -> None:
-    """A file that breaks off ends the track, and the track knows why."""
-
-    def broken() -> Iterator[bytes]:
-        raise AudioFileError("broken")
-        yield b""
-
-    track = PacedTrack(broken())
-    with pytest.raises(MediaStreamError):
-        await track.recv()
-
-    assert isinstance(track.error, AudioFileError)
+from tests.media_files import luma, write_film, write_wav
 
 
 def test_blocks_have_every_sample(tmp_path: Path) -> None:
@@ -146,6 +61,8 @@ class Answerer:
 
     def __init__(self) -> None:
         self.samples = 0
+        self.pictures: list[int] = []
+        """Brightness of each picture."""
         self.heard = asyncio.Event()
         self.requests: list[tuple[str, str | None]] = []
         self._peers: list[RTCPeerConnection] = []
@@ -216,6 +133,9 @@ class Answerer:
                     frame = await track.recv()
                 except MediaStreamError:
                     return
+                if isinstance(frame, VideoFrame):
+                    self.pictures.append(luma(frame))
+                    continue
                 assert isinstance(frame, AudioFrame)
                 self.samples += frame.samples
                 self.heard.set()
@@ -259,6 +179,68 @@ async def test_publishes_a_file(
         ("POST /whip/demo", "Bearer secret"),
         ("DELETE /session/1", "Bearer secret"),
     ]
+
+
+async def test_publishes_a_films_video(
+    answerer: tuple[Answerer, Start], tmp_path: Path
+) -> None:
+    """Sound and pictures arrive over one connection, the pictures in order."""
+    endpoint, url = answerer
+    path = write_film(tmp_path / "film.mp4", 1.2)
+    publisher = WhipPublisher(path, url("/whip/demo"), tail=0.2, video="file")
+    await publisher.start()
+    await publisher.wait()
+    await publisher.stop()
+    reds = [each for each in endpoint.pictures if abs(each - 81) < 10]
+    blues = [each for each in endpoint.pictures if abs(each - 41) < 10]
+
+    assert endpoint.samples >= 0.9 * 48_000
+    assert len(reds) >= 5
+    assert len(blues) >= 5
+    assert endpoint.pictures[: len(reds)] == reds
+
+
+async def test_publishes_a_test_picture(
+    answerer: tuple[Answerer, Start], tmp_path: Path
+) -> None:
+    """A file without video is published with a colour that changes each second."""
+    endpoint, url = answerer
+    path = write_wav(tmp_path / "tone.wav", 1.5)
+    publisher = WhipPublisher(path, url("/whip/demo"), tail=0, video="test")
+    await publisher.start()
+    await publisher.wait()
+    await publisher.stop()
+    red, green = TEST_COLOURS["red"][0], TEST_COLOURS["green"][0]
+
+    assert endpoint.samples >= 0.9 * 48_000
+    assert endpoint.pictures[0] == pytest.approx(red, abs=5)
+    assert endpoint.pictures[-1] == pytest.approx(green, abs=5)
+
+
+async def test_a_file_without_video_is_not_published(
+    answerer: tuple[Answerer, Start], tmp_path: Path
+) -> None:
+    """Who asks for its video is told before anything is sent."""
+    endpoint, url = answerer
+    path = write_wav(tmp_path / "tone.wav", 0.1)
+    publisher = WhipPublisher(path, url("/whip/demo"), video="file")
+
+    with pytest.raises(VideoFileError, match=r"tone\.wav: has no video"):
+        await publisher.start()
+    assert endpoint.requests == []
+
+
+def test_only_one_video_can_be_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The two options exclude each other."""
+    path = str(write_wav(tmp_path / "tone.wav", 0.1))
+    url = "http://127.0.0.1:9/whip/x"
+    with pytest.raises(SystemExit) as left:
+        main(["publish", path, "--url", url, "--video", "--test-picture"])
+
+    assert left.value.code == 2
+    assert "only one video" in capsys.readouterr().err
 
 
 async def test_follows_redirects(
