@@ -50,6 +50,11 @@ def broken() -> Mapping[str, str]:
     return _load()[1]
 
 
+def forget() -> None:
+    """Look anew what is installed, the next time that somebody asks."""
+    _load.cache_clear()
+
+
 def schema() -> type[Config]:
     """Return the configuration with a table for each installed engine."""
     tables = {name: (kind.options, kind.options()) for name, kind in types().items()}
