@@ -43,6 +43,11 @@ class SessionMailbox:
         """What ended the session, if it failed."""
         return self._error
 
+    @property
+    def closing(self) -> bool:
+        """Whether :meth:`begin_closing` was called."""
+        return self._closing
+
     def put(self, event: SessionEvent) -> None:
         """
         Queue an event for the reader. Never blocks and never raises.

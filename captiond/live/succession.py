@@ -8,8 +8,9 @@ engine to open a session on now. The rules:
   fallback is asked too; whichever is there first speaks.
 * While the fallback speaks, the preferred engine is tried whenever its breaker allows,
   and takes over when it hears again.
-* A session is replaced before its engine ends it: from the soft deadline on at the
-  first silence, at the hard one wherever it is.
+* A session is replaced before its engine ends it: for a while at the first silence,
+  then wherever it is, as the next one catches up before it takes over; and at the last
+  moment even if it hasn't.
 * An engine that refused (a wrong key, an unknown model) is not tried again in the life
   of the stream unless a controller asks for it.
 """
@@ -25,9 +26,13 @@ LEAD = 60.0
 """Seconds before the end of a session from which a silence is waited for, at most a
 fifth of its life."""
 
-RESERVE = 10.0
-"""Seconds before the end at which the session is replaced anyway, at most a tenth of
-its life."""
+RESERVE = 25.0
+"""Seconds before the end from which no silence is waited for, at most an eighth of its
+life: enough to open another session and to let it catch up."""
+
+LAST_MOMENT = 2.0
+"""Seconds before the end at which a successor takes over that hasn't caught up, at most
+a quarter of what is left."""
 
 EXPECTED_PAUSE = 4.0
 """Seconds for which a session may be missing that had to end before the next begins."""
@@ -46,7 +51,14 @@ class Open:
 @dataclasses.dataclass(slots=True)
 class _Deadline:
     soft: float
+    """From then on the session is replaced at the first silence,"""
+
+    firm: float
+    """from then on wherever it is,"""
+
     hard: float
+    """and then by a successor that hasn't caught up too."""
+
     reason: str
 
 
@@ -114,7 +126,8 @@ class Succession:
         if limit is not None:
             self._deadline = _Deadline(
                 soft=now + limit - min(LEAD, limit / 5),
-                hard=now + limit - min(RESERVE, limit / 10),
+                firm=now + limit - min(RESERVE, limit / 8),
+                hard=now + limit - min(LAST_MOMENT, limit / 4),
                 reason="limit",
             )
 
@@ -162,9 +175,10 @@ class Succession:
 
     def going_away(self, now: float, time_left: float) -> None:
         """Note that the session that speaks ends in ``time_left`` seconds."""
-        hard = now + max(0.0, time_left - min(RESERVE, time_left / 2))
+        hard = now + time_left - min(LAST_MOMENT, time_left / 4)
         if self._deadline is None or hard < self._deadline.hard:
-            self._deadline = _Deadline(soft=now, hard=hard, reason="going_away")
+            firm = now + max(0.0, time_left - RESERVE)
+            self._deadline = _Deadline(now, firm, hard, reason="going_away")
 
     def next(self, now: float, *, quiet: bool) -> Open | None:
         """
@@ -183,7 +197,7 @@ class Succession:
         deadline = self._deadline
         if deadline is None or self._speaking in self._opening:
             return None
-        due = now >= deadline.hard or (quiet and now >= deadline.soft)
+        due = now >= deadline.firm or (quiet and now >= deadline.soft)
         if due and self._may_open(self._speaking, now):
             return Open(self._speaking, deadline.reason)
         return None
@@ -198,7 +212,9 @@ class Succession:
         if self._speaking is None:
             times.append(self._silent_since + self._fallback_after - now)
         if self._deadline is not None:
-            times += [self._deadline.soft - now, self._deadline.hard - now]
+            deadline = self._deadline
+            times += [each - now for each in (deadline.soft, deadline.firm)]
+            times.append(deadline.hard - now)
         return min((each for each in times if each > 0), default=1.0)
 
     def _find_voice(self, now: float) -> Open | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from captiond.live.breaker import Breaker
-from captiond.live.succession import LEAD, RESERVE, Open, Succession
+from captiond.live.succession import LAST_MOMENT, LEAD, RESERVE, Open, Succession
 
 
 class Scene:
@@ -147,14 +147,19 @@ def test_a_session_is_replaced_in_the_last_silence() -> None:
 
 
 def test_a_session_is_replaced_in_time_without_a_silence() -> None:
-    """At the hard deadline speech is no reason to wait, nor is catching up."""
+    """Speech is no reason to wait for ever, and at last catching up is none."""
     it = Scene()
     it.next()
     it.speaks("remote", limit=600.0)
-    it.now = 600.0 - RESERVE
+    it.now = 600.0 - RESERVE - 1
 
-    assert it.it.must_switch(it.now)
+    assert it.next() is None
+
+    it.now += 1
+
     assert it.next() == Open("remote", "limit")
+    assert not it.it.must_switch(it.now)
+    assert it.it.must_switch(600.0 - LAST_MOMENT)
 
 
 def test_going_away_brings_the_deadline_forward() -> None:
@@ -169,7 +174,18 @@ def test_going_away_brings_the_deadline_forward() -> None:
 
     it.it.going_away(it.now, 1000.0)
 
-    assert it.it.must_switch(40.0)
+    assert it.it.must_switch(50.0 - LAST_MOMENT)
+
+
+def test_going_away_soon_is_followed_now() -> None:
+    """A successor needs the time that is left to catch up."""
+    it = Scene()
+    it.next()
+    it.speaks("remote")
+    it.it.going_away(it.now, 5.0)
+
+    assert it.next() == Open("remote", "going_away")
+    assert not it.it.must_switch(it.now)
 
 
 def test_going_away_at_once_is_followed_at_once() -> None:
@@ -188,7 +204,7 @@ def test_a_failed_rotation_is_tried_again() -> None:
     it.next()
     it.speaks("remote", limit=100.0)
     it.now = 91.0
-    assert it.next() is not None
+    assert it.next() == Open("remote", "limit")
     it.failed("remote")
 
     assert it.next() is None
