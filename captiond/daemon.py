@@ -21,6 +21,7 @@ from captiond import engines, logs
 from captiond.clock import utc_now
 from captiond.config import Config, is_loopback
 from captiond.egress import wire
+from captiond.egress.control import Control
 from captiond.egress.websocket import WebSocketEgress
 from captiond.events import StreamState
 from captiond.hub.hub import Hub
@@ -32,6 +33,7 @@ from captiond.streams import Streams
 from captiond.web import problems
 from captiond.web.admin import AdminApi
 from captiond.web.api import Api
+from captiond.web.control import ControlApi
 
 FORCED_EXIT = 130
 """Exit code after a second signal."""
@@ -75,9 +77,12 @@ async def run(
             await stack.enter_async_context(roster)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             streams = Streams(hub, roster, config=config, metrics=metrics, tasks=tasks)
-            websocket = WebSocketEgress(config, hub, metrics)
+            control = Control(streams.get, metrics)
+            websocket = WebSocketEgress(config, hub, control, metrics)
             server = await stack.enter_async_context(websocket.serve())
-            http = await stack.enter_async_context(_http(config, metrics, hub, streams))
+            http = await stack.enter_async_context(
+                _http(config, metrics, hub, streams, control)
+            )
             admin = await stack.enter_async_context(
                 _admin(config, metrics, hub, streams, roster)
             )
@@ -135,7 +140,7 @@ def _signals() -> Iterator[asyncio.Event]:
 
 @asynccontextmanager
 async def _http(
-    config: Config, metrics: Metrics, hub: Hub, streams: Streams
+    config: Config, metrics: Metrics, hub: Hub, streams: Streams, control: Control
 ) -> AsyncIterator[int]:
     app = web.Application(
         client_max_size=config.http.max_body_bytes,
@@ -145,6 +150,7 @@ async def _http(
     streams.on_peer_ended = whip.forget
     whip.add_routes(app.router)
     Api(hub, streams).add_routes(app.router)
+    ControlApi(config, hub, control).add_routes(app.router)
     async with _site(app, config.http.host, config.http.port) as port:
         yield port
 

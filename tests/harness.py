@@ -1,4 +1,4 @@
-"""The daemon's HTTP side in the test's own loop, with a scripted engine behind it."""
+"""The daemon's servers in the test's own loop, with a scripted engine behind them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from aiohttp import web
+from websockets.asyncio.server import Server
 
 from captiond.cli.whip_client import WhipPublisher
 from captiond.clock import utc_now
-from captiond.config import Audio, Config, Limits, StreamSection, WebRtc
+from captiond.config import (
+    Audio,
+    Config,
+    Limits,
+    StreamSection,
+    WebRtc,
+    WebSocket,
+)
+from captiond.egress.control import Control
+from captiond.egress.websocket import WebSocketEgress
 from captiond.egress.wire import encode
 from captiond.hub.hub import Hub
 from captiond.ingest import guards
@@ -23,6 +33,7 @@ from captiond.metrics import Metrics
 from captiond.streams import Streams
 from captiond.web import problems
 from captiond.web.api import Api
+from captiond.web.control import ControlApi
 from tests.fakes import ScriptedEngine
 
 
@@ -31,6 +42,7 @@ class Harness:
     """What a test needs of a running daemon."""
 
     url: str
+    websocket: str
     http: aiohttp.ClientSession
     hub: Hub
     streams: Streams
@@ -44,6 +56,7 @@ class Harness:
 def quick_config(*, linger: float = 0.2, streams: int = 4) -> Config:
     """Return a configuration with short time-outs and tenth-of-a-second chunks."""
     return Config(
+        websocket=WebSocket(port=0),
         audio=Audio(chunk_ms=100),
         webrtc=WebRtc(connect_timeout=3.0),
         stream=StreamSection(linger=linger),
@@ -55,7 +68,7 @@ def quick_config(*, linger: float = 0.2, streams: int = 4) -> Config:
 async def harness(
     config: Config | None = None, engine: Engine | None = None
 ) -> AsyncIterator[Harness]:
-    """Serve WHIP and the API on a free port of loopback."""
+    """Serve WHIP, the API and the WebSocket on free ports of loopback."""
     config = config or quick_config()
     metrics = Metrics()
     guards.install(metrics)
@@ -77,21 +90,29 @@ async def harness(
         )
         whip.add_routes(app.router)
         Api(hub, streams).add_routes(app.router)
+        control = Control(streams.get, metrics)
+        ControlApi(config, hub, control).add_routes(app.router)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            port = runner.addresses[0][1]
-            yield Harness(
-                url=f"http://127.0.0.1:{port}",
-                http=http,
-                hub=hub,
-                streams=streams,
-                metrics=metrics,
-            )
+            async with WebSocketEgress(config, hub, control, metrics).serve() as server:
+                yield Harness(
+                    url=f"http://127.0.0.1:{runner.addresses[0][1]}",
+                    websocket=f"ws://127.0.0.1:{_port(server)}",
+                    http=http,
+                    hub=hub,
+                    streams=streams,
+                    metrics=metrics,
+                )
         finally:
             await streams.drain()
             await runner.cleanup()
+
+
+def _port(server: Server) -> int:
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
 
 
 def media_port(publisher: WhipPublisher) -> int:

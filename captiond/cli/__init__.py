@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from captiond.cli import demo, doctor, publish, serve, terminal, watch
+from captiond.cli import demo, doctor, publish, serve, talk, terminal, watch
 from captiond.errors import CaptiondError, ConfigError
 
 # Typer raises its own copies of click's exceptions, and exports only this one.
@@ -63,6 +63,7 @@ def captiond(
       captiond serve                   in one terminal
       captiond watch news              in a second
       captiond publish talk.wav --url http://127.0.0.1:8080/whip/news
+      captiond talk news               in place of watch, to ask the engine
     When it doesn't:
       captiond doctor                  says what is missing
 
@@ -81,6 +82,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("publish")(publish.publish)
 app.command("watch")(watch.watch)
+app.command("talk")(talk.talk)
 app.command("doctor")(doctor.doctor)
 
 

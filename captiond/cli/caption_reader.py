@@ -28,6 +28,7 @@ from captiond.cli.messages import (
     Hello,
     MessageError,
     Received,
+    Session,
     Status,
     parse,
 )
@@ -147,7 +148,7 @@ class CaptionReader:
             case Hello():
                 # Not the end of the log: what is replayed is still to be read.
                 self.position = f"{message.epoch}:{message.after}"
-            case Gap() | Status() | Caption(final=True):
+            case Gap() | Status() | Session(seq=int()) | Caption(final=True):
                 self.position = f"{message.epoch}:{message.seq}"
             case _:
                 pass

@@ -1,5 +1,5 @@
 """
-The caption stream as a reader sees it: design section 9, parsed.
+The caption stream and the control channel, as those see them who read.
 
 Parsing is strict about what it needs and lenient about the rest: unknown keys are
 ignored and unknown types are kept, so that an older reader follows a newer daemon.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from captiond.errors import CaptiondError
@@ -73,13 +74,50 @@ class Status:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What the live session did besides captioning."""
+
+    event: str
+    body: Mapping[str, Any]
+    """The whole message; what is in it depends on the event."""
+
+    epoch: str = ""
+    seq: int | None = None
+    """None on the control channel, whose session events are not numbered."""
+
+    def text(self, key: str) -> str:
+        """Return a value as text; empty if there is none."""
+        value = self.body.get(key)
+        return "" if value is None else str(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """A request was accepted."""
+
+    request: str
+    id: str | int | None
+    done: bool | None
+    """Of a flush: whether it was answered in time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A request can't be done."""
+
+    code: str
+    detail: str
+    id: str | int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
     """A message of a type that this reader doesn't know."""
 
     type: str
 
 
-Message = Hello | Caption | Gap | Status | Unknown
+Message = Hello | Caption | Gap | Status | Session | Ack | Refused | Unknown
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +160,7 @@ def _message(body: dict[str, Any]) -> Message:
             lost=json.dumps(body["lost"]) if body.get("lost") else None,
         )
     if kind not in ("caption", "gap", "status"):
-        return Unknown(type=kind)
+        return _control_message(kind, body) or Unknown(type=kind)
     epoch, seq = str(body["epoch"]), int(body["seq"])
     if kind == "gap":
         return Gap(
@@ -151,3 +189,25 @@ def _message(body: dict[str, Any]) -> Message:
         stable=int(body.get("stable", 0)),
         latency=None if latency is None else float(latency) / 1000,
     )
+
+
+def _control_message(kind: str, body: dict[str, Any]) -> Session | Ack | Refused | None:
+    if kind == "session" and "event" in body:
+        seq = body.get("seq")
+        return Session(
+            event=str(body["event"]),
+            body=body,
+            epoch=str(body.get("epoch", "")),
+            seq=None if seq is None else int(seq),
+        )
+    if kind == "ack":
+        return Ack(
+            request=str(body["request"]), id=body.get("id"), done=body.get("done")
+        )
+    if kind in ("error", "unsupported"):
+        return Refused(
+            code=str(body.get("code", kind)),
+            detail=str(body["detail"]),
+            id=body.get("id"),
+        )
+    return None

@@ -1,5 +1,6 @@
 """
-Captions over WebSocket: ``ws://…/streams/{stream}?since=epoch:seq&replay=N&wait=1``.
+Captions over WebSocket: ``ws://…/streams/{stream}?since=epoch:seq&replay=N&wait=1``,
+and the control channel at ``…/streams/{stream}/session``.
 
 An event is framed once (RFC 6455 section 5.2), and the same bytes are written to every
 subscriber's transport. A subscriber costs a task of its own only while its transport
@@ -13,29 +14,34 @@ import dataclasses
 import http
 import socket
 import urllib.parse
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 
 from captiond import logs
 from captiond.clock import utc_now
 from captiond.config import Config
 from captiond.egress import wire
-from captiond.errors import StreamNameError, StreamNotFound, Unavailable
+from captiond.egress.control import Control
+from captiond.egress.controller import Controller
+from captiond.egress.origin import check_origin
+from captiond.egress.outlet import CLOSE_TIMEOUT, Outlet, frame_text
+from captiond.egress.requests import MAX_REQUEST_BYTES
+from captiond.errors import (
+    ControlError,
+    StreamNameError,
+    StreamNotFound,
+    Unavailable,
+)
 from captiond.hub.hub import Channel, Hub
-from captiond.hub.log import Cursor, Message, Position, check_name
-from captiond.hub.subscriber import Subscriber
+from captiond.hub.log import Cursor, Position, check_name
 from captiond.metrics import Metrics
 from captiond.problem import CONTENT_TYPE, problem
-
-CLOSE_TIMEOUT = 2.0
-"""Seconds that a peer has to answer a close frame."""
 
 MAX_BAD_MESSAGES = 10
 """Messages that a reader may send before it is closed: none has a meaning yet."""
@@ -49,6 +55,8 @@ class Subscription:
     since: Position | None = None
     replay: int = 0
     wait: bool = False
+    control: bool = False
+    """Also steer the stream."""
 
 
 def parse_target(target: str) -> Subscription:
@@ -56,14 +64,20 @@ def parse_target(target: str) -> Subscription:
     Read the target of a WebSocket request.
 
     Raises:
-        LookupError: If the path is not ``/streams/{stream}``.
+        LookupError: If the path is neither ``/streams/{stream}`` nor that with
+            ``/session`` behind it.
         ValueError: If a query parameter is unknown or not of its form.
 
     """
     url = urllib.parse.urlsplit(target)
-    prefix, _, name = url.path.rpartition("/")
-    if prefix != "/streams" or not name:
-        raise LookupError("captions are at /streams/{stream}")
+    match url.path.split("/"):
+        case ["", "streams", name, *rest] if name and rest in ([], ["session"]):
+            control = bool(rest)
+        case _:
+            raise LookupError(
+                "captions are at /streams/{stream}, the control channel at "
+                "/streams/{stream}/session"
+            )
     query = urllib.parse.parse_qs(
         url.query, keep_blank_values=True, max_num_fields=16, errors="strict"
     )
@@ -78,6 +92,7 @@ def parse_target(target: str) -> Subscription:
         since=Position.parse(since) if since else None,
         replay=_parse_replay(query.get("replay", ["0"])[-1]),
         wait=query.get("wait", ["0"])[-1] not in ("0", "false"),
+        control=control,
     )
 
 
@@ -87,11 +102,6 @@ def _parse_replay(text: str) -> int:
     return int(text)
 
 
-def frame_text(payload: bytes) -> bytes:
-    """Return an unmasked text frame."""
-    return Frame(Opcode.TEXT, payload).serialize(mask=False)
-
-
 class WebSocketEgress:
     """
     Serves captions to WebSocket subscribers.
@@ -99,16 +109,20 @@ class WebSocketEgress:
     Args:
         config: Addresses and bounds.
         hub: Where the captions are.
+        control: What controllers' requests go to.
         metrics: Where subscribers and deliveries are counted.
 
     """
 
-    def __init__(self, config: Config, hub: Hub, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, hub: Hub, control: Control, metrics: Metrics
+    ) -> None:
         self._config = config
         self._hub = hub
+        self._control = control
         self._metrics = metrics
         self._count = 0
-        self._outlets: set[_Outlet] = set()
+        self._outlets: set[Outlet] = set()
         self._log = logs.get("websocket")
 
     @asynccontextmanager
@@ -150,6 +164,8 @@ class WebSocketEgress:
         try:
             wanted = parse_target(request.path)
             self._require_room()
+            if wanted.control:
+                self._admit_controller(connection, request, wanted.stream)
             if wanted.wait:
                 self._hub.check_waiting_room(wanted.stream)
             else:
@@ -158,11 +174,25 @@ class WebSocketEgress:
             return _refuse(http.HTTPStatus.NOT_FOUND, _text(exc))
         except (ValueError, StreamNameError) as exc:
             return _refuse(http.HTTPStatus.BAD_REQUEST, str(exc))
+        except ControlError as exc:
+            return _refuse(http.HTTPStatus(exc.status), exc.detail)
         except Unavailable as exc:
             response = _refuse(http.HTTPStatus.SERVICE_UNAVAILABLE, exc.detail)
             response.headers["Retry-After"] = str(exc.retry_after)
             return response
         return None
+
+    def _admit_controller(
+        self, connection: ServerConnection, request: Request, stream: str
+    ) -> None:
+        check_origin(
+            request.headers.get_all("Origin"),
+            request.headers.get_all("Host"),
+            listens_on=self._config.websocket.host,
+        )
+        self._control.check_room(stream)
+        # The server's own limit is that of readers.
+        connection.protocol.max_message_size = MAX_REQUEST_BYTES
 
     def _require_room(self) -> None:
         limit = self._config.limits.subscribers
@@ -181,7 +211,8 @@ class WebSocketEgress:
         gauge = self._metrics.subscribers.labels("websocket")
         # Readers come by the thousand: their lines are for whoever looks for one.
         log = self._log.bind(stream=wanted.stream, subscriber=connection.id.hex[:6])
-        log.debug("subscriber opened", agent=request.headers.get("User-Agent", "")[:80])
+        agent = request.headers.get("User-Agent", "")[:80]
+        log.debug("subscriber opened", agent=agent, control=wanted.control)
         self._count += 1
         gauge.inc()
         try:
@@ -209,20 +240,35 @@ class WebSocketEgress:
         )
         cursor = self._cursor(channel, wanted)
         async with asyncio.TaskGroup() as tasks:
-            outlet = _Outlet(connection, tasks, self._config, self._metrics)
-            subscriber = outlet.subscriber = Subscriber(
-                cursor, outlet, mailbox=self._config.subscribers.mailbox
-            )
+            outlet = self._new_outlet(connection, tasks, wanted)
+            subscriber = outlet.subscribe(cursor)
             hello = wire.encode_hello(channel.log, cursor, now=utc_now())
             connection.transport.write(frame_text(hello))
             self._outlets.add(outlet)
             self._hub.attach(channel, subscriber)
             try:
-                await self._answer_messages(connection)
+                await outlet.hear()
             finally:
                 self._hub.detach(channel, subscriber)
                 self._outlets.discard(outlet)
                 outlet.stop()
+
+    def _new_outlet(
+        self,
+        connection: ServerConnection,
+        tasks: asyncio.TaskGroup,
+        wanted: Subscription,
+    ) -> Outlet:
+        if not wanted.control:
+            return _Reader(connection, tasks, self._config, self._metrics)
+        return Controller(
+            connection,
+            tasks,
+            self._config,
+            self._metrics,
+            control=self._control,
+            stream=wanted.stream,
+        )
 
     def _cursor(self, channel: Channel, wanted: Subscription) -> Cursor:
         log = channel.log
@@ -235,103 +281,24 @@ class WebSocketEgress:
             return log.cursor_before_end(wanted.replay)
         return log.cursor()
 
-    async def _answer_messages(self, connection: ServerConnection) -> None:
+
+class _Reader(Outlet):
+    """A subscriber that has nothing to say."""
+
+    async def hear(self) -> None:
         bad = 0
-        async for _ in connection:
+        async for _ in self.connection:
             bad += 1
             if bad > MAX_BAD_MESSAGES:
-                await connection.close(
+                await self.connection.close(
                     CloseCode.POLICY_VIOLATION, "readers have nothing to say here"
                 )
                 return
-            await connection.send(
+            await self.connection.send(
                 wire.encode_error(
                     "unexpected_message", "this address only sends; see the README"
                 ).decode()
             )
-
-
-class _Outlet:
-    """One subscriber's transport."""
-
-    subscriber: Subscriber
-
-    def __init__(
-        self,
-        connection: ServerConnection,
-        tasks: asyncio.TaskGroup,
-        config: Config,
-        metrics: Metrics,
-    ) -> None:
-        self._connection = connection
-        self._tasks = tasks
-        self._stall_timeout = config.subscribers.stall_timeout
-        self._metrics = metrics
-        self._deliveries = metrics.deliveries.labels("websocket")
-        self._draining: asyncio.Task[None] | None = None
-
-    def write(self, message: Message) -> bool:
-        if self._connection.state is not State.OPEN:
-            self._metrics.events_discarded.labels("closing").inc()
-            return True
-        transport = self._connection.transport
-        transport.write(message.form("websocket", frame_text))
-        self._deliveries.inc()
-        return transport.get_write_buffer_size() == 0
-
-    def blocked(self) -> None:
-        self._draining = self._start(self._drain())
-
-    def cut(self, reason: str) -> None:
-        self._metrics.subscribers_cut.labels(reason).inc()
-        self._metrics.events_discarded.labels(reason).inc(self.subscriber.behind)
-        code, text = _FAREWELLS.get(reason, _TOO_SLOW)
-        self._start(self._close(code, f"{text} ({reason})"))
-
-    def stop(self) -> None:
-        """Wait for nothing more."""
-        if self._draining is not None:
-            self._draining.cancel()
-
-    def abort(self) -> None:
-        """Close without a farewell."""
-        self._connection.transport.abort()
-
-    def abort_if_blocked(self) -> None:
-        """Close without a farewell if it couldn't be delivered."""
-        if self._connection.transport.get_write_buffer_size():
-            self.abort()
-
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
-        try:
-            return self._tasks.create_task(work)
-        except RuntimeError:
-            # The connection is ending this very moment.
-            work.close()
-            return None
-
-    async def _close(self, code: CloseCode, reason: str) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._connection.close(code, reason)
-        except TimeoutError:
-            # It takes not even the close frame.
-            self.abort()
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self._stall_timeout):
-                await self._connection.drain()
-        except TimeoutError:
-            self.subscriber.cut("stalled")
-        else:
-            self.subscriber.resume()
-
-
-_TOO_SLOW = (CloseCode.TRY_AGAIN_LATER, "too slow; come back with your position")
-_FAREWELLS = {
-    "stream_forgotten": (CloseCode.GOING_AWAY, "the stream ended long ago"),
-}
 
 
 def _refuse(status: http.HTTPStatus, detail: str) -> Response:

@@ -64,8 +64,17 @@ class Api:
 
 def _details(stream: Stream | None) -> dict[str, Any]:
     if stream is None:
-        return {"publisher": None, "latency_seconds": {}, "captions": {}}
+        return {
+            "engine": None,
+            "capabilities": None,
+            "publisher": None,
+            "latency_seconds": {},
+            "captions": {},
+        }
+    capabilities = stream.capabilities
     return {
+        "engine": stream.engine or None,
+        "capabilities": capabilities and dataclasses.asdict(capabilities),
         "publisher": _publisher(stream.publisher),
         "latency_seconds": stream.latencies.quantiles(),
         "captions": {"cues": stream.cues, "words": stream.words},

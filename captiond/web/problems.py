@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from aiohttp import web
 
 from captiond import logs
 from captiond.errors import (
     CaptiondError,
+    ControlError,
+    NotSupported,
     PublisherError,
     StreamNotFound,
     Unavailable,
@@ -63,6 +67,10 @@ def _refuse(
             response = _problem(exc.status, exc.detail)
             if isinstance(exc, Unavailable):
                 response.headers["Retry-After"] = str(exc.retry_after)
+        case ControlError():
+            response = _problem(exc.status, exc.detail, _members(exc))
+            if exc.status == 503:
+                response.headers["Retry-After"] = "1"
         case StreamNotFound():
             response = _problem(404, str(exc))
         case _:
@@ -70,10 +78,23 @@ def _refuse(
     return response
 
 
-def _problem(status: int, detail: str) -> web.Response:
-    return web.Response(
-        status=status, body=problem(status, detail), content_type=CONTENT_TYPE
-    )
+def _members(exc: ControlError) -> dict[str, Any]:
+    """Return what programs tell the errors of control apart by."""
+    if not isinstance(exc, NotSupported):
+        return {"code": exc.code}
+    return {
+        "code": exc.code,
+        "capability": exc.capability,
+        "engine": exc.engine,
+        "engines": exc.engines,
+    }
+
+
+def _problem(
+    status: int, detail: str, members: Mapping[str, Any] = MappingProxyType({})
+) -> web.Response:
+    body = problem(status, detail, members)
+    return web.Response(status=status, body=body, content_type=CONTENT_TYPE)
 
 
 def _explain(exc: web.HTTPException, request: web.Request) -> str:

@@ -16,10 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from captiond.clock import utc_now
 from captiond.config import Config, Limits, Subscribers, WebSocket
-from captiond.egress.websocket import WebSocketEgress, parse_target
+from captiond.egress.control import Control
+from captiond.egress.websocket import Subscription, WebSocketEgress, parse_target
 from captiond.egress.wire import encode
 from captiond.events import Status, StreamState
 from captiond.hub.hub import Channel, Hub
+from captiond.hub.log import Position
 from captiond.metrics import Metrics
 from tests.harness import until
 from tests.hub.test_log import caption
@@ -57,7 +59,8 @@ async def serve_hub(**subscribers: Any) -> AsyncIterator[Served]:
     )
     metrics = Metrics()
     hub = Hub(config, metrics, encode=encode, wall=utc_now)
-    async with WebSocketEgress(config, hub, metrics).serve() as server:
+    control = Control(lambda _: None, metrics)
+    async with WebSocketEgress(config, hub, control, metrics).serve() as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield Served(hub, f"ws://127.0.0.1:{port}", metrics)
 
@@ -122,6 +125,10 @@ async def test_lost_position_is_told_in_hello(served: Served) -> None:
         ("/streams/nobody", 404, "no stream is called 'nobody'"),
         ("/captions", 404, "/streams/{stream}"),
         ("/streams/", 404, "/streams/{stream}"),
+        ("/streams//session", 404, "/streams/{stream}/session"),
+        ("/streams/demo/captions", 404, "/streams/{stream}/session"),
+        ("/streams/demo/session/", 404, "/streams/{stream}/session"),
+        ("/streams/nobody/session", 404, "no stream is called 'nobody'"),
         ("/streams/a%20b?wait=1", 400, "1 to 64 characters"),
         ("/streams/demo?since=x", 400, "<epoch>:<seq>"),
         ("/streams/demo?replay=-1", 400, "number of finals"),
@@ -278,10 +285,21 @@ def test_target_is_parsed() -> None:
     """Every parameter has its place."""
     wanted = parse_target("/streams/a.b?since=e:4&replay=2&wait=1")
 
-    assert wanted.since is not None
-    assert (wanted.stream, wanted.since.seq, wanted.replay, wanted.wait) == (
-        "a.b",
-        4,
-        2,
-        True,
+    assert wanted == Subscription(
+        stream="a.b", since=Position("e", 4), replay=2, wait=True, control=False
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "stream", "control"),
+    [
+        ("/streams/a/session", "a", True),
+        ("/streams/session", "session", False),
+        ("/streams/session/session", "session", True),
+    ],
+)
+def test_control_channel_is_told_apart(path: str, stream: str, control: bool) -> None:
+    """``/session`` behind the stream is its control channel."""
+    wanted = parse_target(path)
+
+    assert (wanted.stream, wanted.control) == (stream, control)

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import datetime
 import json
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captiond.egress.wire import encode, encode_error, encode_hello
+from captiond.egress.wire import (
+    encode,
+    encode_ack,
+    encode_error,
+    encode_hello,
+    encode_refusal,
+    encode_session,
+)
+from captiond.errors import ControlError, NotSupported
 from captiond.events import (
     Caption,
     CueId,
     Event,
     Gap,
     MediaTime,
+    SessionNote,
     Status,
     StreamState,
     Word,
 )
 from captiond.hub.log import Stamp
+from captiond.live.changes import Degraded, Rotated, SessionLost
+from captiond.live.control import ControlEvent
+from captiond.live.session import (
+    GoingAway,
+    Hypothesis,
+    Interrupted,
+    Opened,
+    Settled,
+    ToolCall,
+    Usage,
+)
 from tests.hub.test_log import WALL, new_log
 
 STAMP = Stamp(stream="demo", epoch="e", seq=42, wall=WALL, latency=0.4116)
@@ -130,3 +152,128 @@ def test_error_names_its_code() -> None:
     assert json.loads(encode_error("unexpected_message", "why"))["code"] == (
         "unexpected_message"
     )
+
+
+def test_session_note_is_a_durable_message() -> None:
+    """What readers are told of the session has a number, and its data beside it."""
+    note = SessionNote(event="tool_call", data={"call": "c", "arguments": {"a": 1}})
+
+    assert decoded(note) == {
+        "v": 1,
+        "type": "session",
+        "stream": "demo",
+        "epoch": "e",
+        "seq": 42,
+        "event": "tool_call",
+        "call": "c",
+        "arguments": {"a": 1},
+        "wall": "2026-01-31T12:00:00.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "body"),
+    [
+        (Interrupted(), {"event": "interrupted"}),
+        (
+            Settled(time=MediaTime(1.00049), heard=MediaTime(2.5)),
+            {"event": "settled", "time": 1.0, "heard": 2.5},
+        ),
+        (
+            GoingAway(time_left=9.12345, reason="age"),
+            {"event": "going_away", "time_left": 9.123, "reason": "age"},
+        ),
+        (
+            ToolCall(call="c", name="n", arguments={"x": 0.123456}),
+            {
+                "event": "tool_call",
+                "call": "c",
+                "name": "n",
+                "arguments": {"x": 0.123456},
+            },
+        ),
+        (
+            Usage(input_tokens=3),
+            {
+                "event": "usage",
+                "input_tokens": 3,
+                "output_tokens": 0,
+                "audio_seconds": 0.0,
+            },
+        ),
+        (Opened(engine="gemini/x"), {"event": "opened", "engine": "gemini/x"}),
+        (
+            SessionLost(engine="gemini/x", reason="stalled"),
+            {"event": "session_lost", "engine": "gemini/x", "reason": "stalled"},
+        ),
+        (
+            Rotated(engine="gemini/x", reason="age"),
+            {"event": "rotated", "engine": "gemini/x", "reason": "age"},
+        ),
+        (
+            Degraded(degraded=True, reason="none"),
+            {"event": "degraded", "degraded": True, "reason": "none"},
+        ),
+        (
+            Gap(start=MediaTime(1.0), end=MediaTime(2.0), reason="x"),
+            {"event": "gap", "start": 1.0, "end": 2.0, "reason": "x"},
+        ),
+    ],
+)
+def test_session_events_are_told_as_they_are(
+    event: ControlEvent, body: dict[str, Any]
+) -> None:
+    """Every event is its name and its fields, beside the engine that speaks."""
+    head = {"v": 1, "type": "session", "stream": "demo", "engine": "moonshine/tiny-en"}
+
+    assert json.loads(encode_session("demo", "moonshine/tiny-en", event)) == head | body
+
+
+def test_hypothesis_is_told_without_the_process_clock() -> None:
+    """Words are as in captions; monotonic times mean nothing to others."""
+    event = Hypothesis(
+        utterance="7",
+        final=True,
+        start=MediaTime(1.0),
+        end=MediaTime(1.5),
+        text="it",
+        words=(Word(text="it", start=MediaTime(1.0), end=MediaTime(1.23456)),),
+        heard=12345.0,
+        produced=12346.0,
+    )
+
+    message = json.loads(encode_session("demo", "e", event))
+    assert message["words"] == [
+        {"text": "it", "start": 1.0, "end": 1.235, "conf": None}
+    ]
+    assert (message["event"], message["final"]) == ("hypothesis", True)
+    assert not message.keys() & {"heard", "produced"}
+
+
+def test_answers_carry_their_id() -> None:
+    """An ack names what was asked for; ``done`` only where something was done."""
+    assert json.loads(encode_ack("text", 7)) == {
+        "v": 1,
+        "type": "ack",
+        "request": "text",
+        "id": 7,
+    }
+    assert json.loads(encode_ack("flush", "x", done=False))["done"] is False
+
+
+def test_refusals_are_told_apart() -> None:
+    """What can't be done is an error, what the engine can't is unsupported."""
+    error = json.loads(encode_refusal(ControlError("busy", "wait"), 1))
+    lacking = json.loads(encode_refusal(NotSupported("text", "m", ("g",)), None))
+
+    assert error == {"v": 1, "type": "error", "code": "busy", "detail": "wait", "id": 1}
+    assert (lacking["type"], lacking["engines"], lacking["id"]) == (
+        "unsupported",
+        ["g"],
+        None,
+    )
+
+
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    """What has no UTF-8 doesn't stop a stream."""
+    assert decoded(Status(state=StreamState.LIVE, reason="a\ud800b"))["reason"] == "a?b"
