@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo run test check format readme bench-words bench-latency bench-soak clean
+.PHONY: help demo run test check format readme bench-words bench-latency bench-sessions bench-soak clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ bench-words: $(STAMP) ## words through WebRTC beside words from the file
 
 bench-latency: $(STAMP) ## how late captions are, on one stream
 	$(BIN)/python -m tests.bench.latency $(ARGS)
+
+bench-sessions: $(STAMP) ## words lost and doubled where remote sessions end, 12 minutes
+	$(BIN)/python -m tests.bench.sessions $(ARGS)
 
 bench-soak: $(STAMP) ## memory and lag of one looping stream, 30 minutes
 	$(BIN)/python -m tests.bench.soak $(ARGS)

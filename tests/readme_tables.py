@@ -1,11 +1,12 @@
 """
-The README's tables of options and metrics, made from the code.
+The README's tables of options, engines and metrics, made from the code.
 
 ``python -m tests.readme_tables`` writes them; a test compares them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 
-from captiond.config import Config
+from captiond import engines
+from captiond.live.session import Capabilities
 from captiond.metrics import Metrics
 
 README = Path(__file__).parents[1] / "README.md"
@@ -24,9 +26,40 @@ def options() -> str:
     rows = ["| option | default | what it is |", "|---|---|---|"]
     rows += [
         f"| `{name}` | `{default}` | {' '.join(text.split()).replace('``', '`')} |"
-        for name, default, text in _options(Config)
+        for name, default, text in _options(engines.schema())
     ]
     return "\n".join(rows)
+
+
+def capabilities() -> str:
+    """Return the table of what each engine can do."""
+    names = [field.name for field in dataclasses.fields(Capabilities)]
+    heads = [name.replace("_", " ").removeprefix("max ") for name in names]
+    rows = [
+        f"| engine | {' | '.join(heads)} |",
+        f"|---|{'---|' * len(heads)}",
+    ]
+    for name, kind in engines.types().items():
+        for variant, can in kind.variants.items():
+            cells = [_cell(getattr(can, field)) for field in names]
+            rows.append(f"| `{name}`, {variant} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case True:
+            return "yes"
+        case False:
+            return ""
+        case None:
+            return "no limit"
+        case ():
+            return "detects"
+        case tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return f"{value:g}"
 
 
 def metrics() -> str:
@@ -45,7 +78,12 @@ def metrics() -> str:
 
 def render(text: str) -> str:
     """Return the README with its tables brought up to date."""
-    for name, table in (("options", options()), ("metrics", metrics())):
+    tables = {
+        "options": options(),
+        "capabilities": capabilities(),
+        "metrics": metrics(),
+    }
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, found, rest = text.partition(begin)
         _, _, after = rest.partition(end)
