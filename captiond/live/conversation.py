@@ -25,6 +25,7 @@ from captiond.live.ring import AudioRing
 from captiond.live.session import (
     Closed,
     Flushed,
+    Hypothesis,
     LiveSession,
     SessionError,
     SessionEvent,
@@ -33,6 +34,9 @@ from captiond.live.session import (
     VideoImage,
 )
 from captiond.metrics import Metrics
+
+STEADY = 5.0
+"""Seconds after which a session had been a good one, also without finals."""
 
 Flush = asyncio.Future[bool]
 """Set to True when what was pushed before it has been answered."""
@@ -74,6 +78,8 @@ class Conversation:
         """Media time before which it won't need any again."""
         self.heard_from = ring.start
         """Media time at which it began to hear."""
+        self.finals = 0
+        """Utterances that it has finished."""
         self._session = session
         self._ring = ring
         self._cursor = ring.cursor()
@@ -94,6 +100,18 @@ class Conversation:
     def worked(self) -> bool:
         """Whether the session has heard audio: it is a good one."""
         return self.heard > self.heard_from
+
+    @property
+    def steady(self) -> bool:
+        """Whether it has done enough work for its failure to be bad luck."""
+        lasted = monotonic() - self.began >= STEADY
+        return self.worked and (lasted or self.finals > 0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds after which its engine ends it; None for never."""
+        limit = self.capabilities.max_session_seconds
+        return None if limit is None else limit - (monotonic() - self.began)
 
     @property
     def sent_until(self) -> MediaTime:
@@ -231,6 +249,8 @@ class Conversation:
                 case Settled():
                     self.heard = MediaTime(max(self.heard, event.heard))
                     self.settled = MediaTime(max(self.settled, event.time))
+                case Hypothesis(final=True):
+                    self.finals += 1
                 case _:
                     pass  # for whoever listens
             # What was said before is told before a flush is answered.

@@ -11,7 +11,6 @@ not settled, and what was final before is not said twice.
 from __future__ import annotations
 
 import asyncio
-import collections
 import dataclasses
 from collections.abc import Callable
 
@@ -25,6 +24,7 @@ from captiond.live.changes import Degraded, Rotated, SessionLost, SupervisorEven
 from captiond.live.continuity import Continuity
 from captiond.live.conversation import Conversation, Flush, engine_call, resolve
 from captiond.live.engine import SessionContext
+from captiond.live.floor import Candidate, Floor
 from captiond.live.inputs import Input, Inputs, Text, capability_for
 from captiond.live.roster import Roster
 from captiond.live.session import (
@@ -41,9 +41,6 @@ from captiond.live.succession import Open, Succession
 from captiond.media.chunk import AudioChunk
 from captiond.metrics import Metrics
 
-CAUGHT_UP = 0.5
-"""Seconds that a successor may be behind when it takes over."""
-
 QUIET = 1.6
 """Seconds of audio not settled: with no more than that nobody speaks, as engines keep
 up to a second of silence in case that speech begins in it."""
@@ -51,25 +48,8 @@ up to a second of silence in case that speech begins in it."""
 LAST_WORDS = 3.0
 """Seconds for the last words of a session that must end before the next may begin."""
 
-STEADY = 5.0
-"""Seconds after which a session that fails had been a good one."""
-
 LONGEST_SLEEP = 1.0
 """Seconds between two looks at what is due."""
-
-MAX_BACKLOG = 4096
-"""Events of a successor that wait until it takes over."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Candidate:
-    """A session that is open and doesn't speak yet."""
-
-    conversation: Conversation
-    reason: str
-    events: collections.deque[SessionEvent] = dataclasses.field(
-        default_factory=collections.deque
-    )
 
 
 class Supervisor:
@@ -111,8 +91,7 @@ class Supervisor:
         self._context = SessionContext()
         self._handles: dict[str, str | None] = {}
         self._inputs = Inputs()
-        self._speaking: Conversation | None = None
-        self._candidates: list[_Candidate] = []
+        self._floor = Floor[Conversation]()
         self._held: dict[Conversation, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -130,9 +109,9 @@ class Supervisor:
     @property
     def lag(self) -> float:
         """Seconds of audio that the engine has not processed."""
-        if self._speaking is None:
+        if self._floor.speaker is None:
             return self._ring.depth
-        return self._speaking.unheard
+        return self._floor.speaker.unheard
 
     @property
     def ring_depth(self) -> float:
@@ -142,16 +121,18 @@ class Supervisor:
     @property
     def engine(self) -> str:
         """Name of the engine that speaks, as captions carry it; empty if none does."""
-        return "" if self._speaking is None else self._speaking.engine.name
+        return "" if self._floor.speaker is None else self._floor.speaker.engine.name
 
     @property
     def capabilities(self) -> Capabilities | None:
         """What the session that speaks can do; None if none does."""
-        return None if self._speaking is None else self._speaking.capabilities
+        return None if self._floor.speaker is None else self._floor.speaker.capabilities
 
     def push(self, chunk: AudioChunk) -> None:
         """Take audio. Never waits: what the ring can't hold falls out, counted."""
-        sent_until = None if self._speaking is None else self._speaking.sent_until
+        sent_until = (
+            None if self._floor.speaker is None else self._floor.speaker.sent_until
+        )
         for _ in range(self._continuity.push(chunk, sent_until=sent_until)):
             self._overflow.hit()
         for conversation in self._held:
@@ -162,10 +143,10 @@ class Supervisor:
         if self._dead or self._succession.hopeless:
             return False
         done: Flush = asyncio.get_running_loop().create_future()
-        if self._speaking is None:
+        if self._floor.speaker is None:
             self._flushes.append(done)
         else:
-            self._speaking.flush([done])
+            self._floor.speaker.flush([done])
         try:
             async with asyncio.timeout(timeout):
                 return await done
@@ -184,17 +165,17 @@ class Supervisor:
         capability = capability_for(item)
         if isinstance(item, Text):
             self._context = self._context.with_text(item.text, item.purpose)
-        if self._speaking is None:
+        if self._floor.speaker is None:
             if isinstance(item, Text) and item.purpose is not TextPurpose.QUESTION:
                 return  # the next session begins with it
             raise ControlError("not_live", "no engine session is open at the moment")
-        if not getattr(self._speaking.capabilities, capability):
+        if not getattr(self._floor.speaker.capabilities, capability):
             raise NotSupported(
                 capability, self.engine, self._roster.that_have(capability)
             )
         if self._inputs.put(item):
             self._metrics.inputs_discarded.labels("newer_picture").inc()
-        self._speaking.wake_inputs()
+        self._floor.speaker.wake_inputs()
 
     def switch(self, engine: str) -> None:
         """
@@ -211,7 +192,11 @@ class Supervisor:
 
     def give_up_unheard(self) -> Gap | None:
         """Forget the audio that no engine heard; return where it was, if any."""
-        heard = self._ring.start if self._speaking is None else self._speaking.heard
+        heard = (
+            self._ring.start
+            if self._floor.speaker is None
+            else self._floor.speaker.heard
+        )
         return self._continuity.give_up(heard, self.lag)
 
     def stop(self) -> None:
@@ -259,9 +244,9 @@ class Supervisor:
     def _close(self) -> None:
         """End what is held: the session that speaks in good order."""
         speaking = None
-        if self._speaking is not None:
-            self._speaking.close()
-            speaking = self._held[self._speaking]
+        if self._floor.speaker is not None:
+            self._floor.speaker.close()
+            speaking = self._held[self._floor.speaker]
         for task in self._tasks - {speaking}:
             task.cancel()
 
@@ -283,12 +268,13 @@ class Supervisor:
             self._log.info("session closed", engine=wanted.engine, reason="stopped")
         finally:
             if conversation is not None:
-                self._forget(conversation)
+                self._held.pop(conversation, None)
+                self._floor.leave(conversation)
             self._wake.set()
 
     async def _make_way(self, wanted: Open) -> None:
         """End a session first whose state the next one takes over."""
-        old = self._speaking
+        old = self._floor.speaker
         if old is None or old.key != wanted.engine or not old.capabilities.resumable:
             return
         done: Flush = asyncio.get_running_loop().create_future()
@@ -298,9 +284,8 @@ class Supervisor:
                 await done
         except TimeoutError:
             self._log.warning("session ended before its last words", engine=old.key)
-        if self._speaking is old:
-            self._silence(old, wanted.reason, expected=True)
-            self._held[old].cancel()
+        if self._floor.speaker is old:
+            self._replace(old, wanted.reason, expected=True)
 
     async def _open(self, wanted: Open, handle: str | None) -> Conversation:
         engine = self._roster.get(wanted.engine)
@@ -324,48 +309,31 @@ class Supervisor:
         task = asyncio.current_task()
         assert task is not None
         self._held[conversation] = task
-        self._candidates.append(_Candidate(conversation, wanted.reason))
+        self._floor.enter(conversation, wanted.reason)
         self._hand_over_if_ready()
         return conversation
 
     def _hand_over_if_ready(self) -> None:
         """Let a successor speak that has caught up; without a voice, any."""
-        for candidate in tuple(self._candidates):
-            conversation = candidate.conversation
-            if self._may_speak(conversation):
-                self._hand_over(candidate)
-            elif not self._is_wanted(conversation):
-                # The preferred engine came back while the fallback was being opened.
-                self._succession.dropped(conversation.key)
-                self._held[conversation].cancel()
+        preferred = self._succession.preferred
+        while candidate := self._floor.successor(
+            preferred,
+            hurry=self._succession.must_switch(monotonic()),
+            silent=not self._ring.depth,
+        ):
+            self._hand_over(candidate)
+        for conversation in self._floor.unwanted(preferred):
+            # The preferred engine came back while the fallback was being opened.
+            self._succession.dropped(conversation.key)
+            self._end(conversation)
 
-    def _is_wanted(self, successor: Conversation) -> bool:
-        old = self._speaking
-        return old is None or successor.key in (old.key, self._succession.preferred)
-
-    def _may_speak(self, successor: Conversation) -> bool:
-        old = self._speaking
-        if old is None:
-            return True
-        if not self._is_wanted(successor):
-            return False
-        if self._succession.must_switch(monotonic()) and successor.key == old.key:
-            return True
-        # Where there is something to hear it must have heard some of it.
-        proven = successor.worked or not self._ring.depth
-        return proven and successor.heard >= old.heard - CAUGHT_UP
-
-    def _hand_over(self, candidate: _Candidate) -> None:
-        conversation, old = candidate.conversation, self._speaking
-        self._candidates.remove(candidate)
+    def _hand_over(self, candidate: Candidate[Conversation]) -> None:
+        conversation, old = candidate.talker, self._floor.speaker
         if old is not None:
-            self._silence(old, candidate.reason)
-            self._held[old].cancel()
-        self._speaking = conversation
+            self._replace(old, candidate.reason)
+        self._floor.give(candidate)
         self._succession.speaks(
-            conversation.key,
-            monotonic(),
-            limit=_limit(conversation),
+            conversation.key, monotonic(), limit=conversation.seconds_left
         )
         self._recovered()
         gap = self._continuity.begins(conversation.heard_from)
@@ -377,11 +345,12 @@ class Supervisor:
         while candidate.events:
             self._tell(conversation, candidate.events.popleft())
 
-    def _silence(
+    def _replace(
         self, old: Conversation, reason: str, *, expected: bool = False
     ) -> None:
-        """Let the session that speaks speak no more: another one will."""
-        self._take_voice_from(old)
+        """End the session that speaks: another one goes on."""
+        self._take_floor_from(old)
+        self._end(old)
         if expected:
             self._succession.lost_voice(monotonic(), expected=True)
         self._metrics.sessions_rotated.labels(old.key, reason).inc()
@@ -402,40 +371,32 @@ class Supervisor:
             error.reason,
             retryable=error.retryable,
             retry_after=error.retry_after,
-            worked=conversation is not None and _is_steady(conversation),
+            worked=conversation is not None and conversation.steady,
         )
-        if conversation is None or conversation is not self._speaking:
+        if conversation is None or conversation is not self._floor.speaker:
             return
-        self._take_voice_from(conversation)
+        self._take_floor_from(conversation)
         self._succession.lost_voice(monotonic())
         self._on_event(SessionLost(engine=key, reason=error.code))
 
-    def _take_voice_from(self, conversation: Conversation) -> None:
+    def _take_floor_from(self, conversation: Conversation) -> None:
         self._flushes += conversation.take_back_flushes()
         self._continuity.ends(conversation.sent_until)
-        self._speaking = None
+        self._floor.leave(conversation)
 
-    def _forget(self, conversation: Conversation) -> None:
-        self._held.pop(conversation, None)
-        self._candidates = [
-            each for each in self._candidates if each.conversation is not conversation
-        ]
-        if conversation is self._speaking:
-            self._speaking = None
+    def _end(self, conversation: Conversation) -> None:
+        self._floor.leave(conversation)
+        self._held[conversation].cancel()
 
     def _take(self, conversation: Conversation, event: SessionEvent) -> None:
         """Take an event of any session that is open."""
-        if isinstance(event, Settled) and _is_steady(conversation):
+        if isinstance(event, Settled) and conversation.steady:
             self._succession.worked(conversation.key)
-        if conversation is self._speaking:
+        if conversation is self._floor.speaker:
             self._tell(conversation, event)
-            return
-        for candidate in self._candidates:
-            if candidate.conversation is conversation:
-                if len(candidate.events) >= MAX_BACKLOG:
-                    raise EngineError("backlog", "never caught up", retryable=True)
-                candidate.events.append(event)
-        self._hand_over_if_ready()
+        else:
+            self._floor.keep(conversation, event)
+            self._hand_over_if_ready()
 
     def _tell(self, conversation: Conversation, event: SessionEvent) -> None:
         """Pass on an event of the session that speaks."""
@@ -462,7 +423,7 @@ class Supervisor:
     def _follow_absence(self) -> None:
         """Tell readers when nobody has spoken for too long."""
         self._count_degraded()
-        if self._speaking is not None:
+        if self._floor.speaker is not None:
             return
         self._absence.begins(monotonic())
         hopeless = self._succession.hopeless
@@ -479,13 +440,3 @@ class Supervisor:
 
     def _count_degraded(self) -> None:
         self._metrics.degraded_seconds.inc(self._absence.count(monotonic()))
-
-
-def _is_steady(conversation: Conversation) -> bool:
-    return conversation.worked and monotonic() - conversation.began >= STEADY
-
-
-def _limit(conversation: Conversation) -> float | None:
-    """Return the seconds that the session has left to live."""
-    limit = conversation.capabilities.max_session_seconds
-    return None if limit is None else limit - (monotonic() - conversation.began)

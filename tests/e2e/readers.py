@@ -40,7 +40,7 @@ class Reader:
         return [
             m["seq"]
             for m in self.messages
-            if m["type"] in ("gap", "status")
+            if m["type"] in ("gap", "status", "session")
             or (m["type"] == "caption" and m["state"] == "final")
         ]
 
