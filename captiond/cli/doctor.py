@@ -22,9 +22,12 @@ import typer
 from captiond import config, engines
 from captiond.cli import speech, terminal
 from captiond.errors import CaptiondError, ConfigError
+from captiond.live.engine import Engine
+from captiond.metrics import Metrics
 
 _MODEL_FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 _ENGINE_TIMEOUT = 60.0
+LOCAL_ENGINE = "moonshine"
 _OLDEST_PYTHON = (3, 11)
 
 _REQUIREMENT = re.compile(
@@ -96,8 +99,9 @@ def doctor(
     Check what captiond needs, line by line: ok, or what to do.
 
     Looks at Python, the packages, the model's files, the configuration and its ports,
-    UDP on this machine, how long the model takes to load, and whether it captions a
-    few seconds of speech. Nothing is changed and nothing leaves this machine.
+    the keys of remote engines, UDP on this machine, how long the model takes to load,
+    and whether it captions a few seconds of speech. Nothing is changed and nothing
+    leaves this machine.
 
     Exits with 0 only if every line is ok.
 
@@ -130,6 +134,7 @@ def _examine(file: Path | None) -> Iterator[Finding]:
     for section in ("http", "websocket", "admin"):
         listener = getattr(loaded, section)
         yield check_port(section, listener.host, listener.port)
+    yield from check_remote_engines(loaded)
     yield asyncio.run(check_udp())
     yield check_engine()
 
@@ -212,6 +217,29 @@ def check_port(section: str, host: str, port: int) -> Finding:
             f"stop what listens there, or set {section}.port or {section}.host",
         )
     return Finding(subject, "free")
+
+
+def check_remote_engines(loaded: config.Config) -> Iterator[Finding]:
+    """Check that the remote engines that are chosen have what they need: keys."""
+    try:
+        chosen = engines.create(loaded, Metrics())
+    except ConfigError as exc:
+        yield Finding("engine", "can't be had", str(exc))
+        return
+    for name, engine in chosen.items():
+        if name == LOCAL_ENGINE:
+            continue  # looked at by itself
+        try:
+            asyncio.run(_start_and_stop(engine))
+        except CaptiondError as exc:
+            yield Finding(f"engine {name}", "can't start", str(exc))
+        else:
+            yield Finding(f"engine {name}", f"{engine.name}; nothing was sent to it")
+
+
+async def _start_and_stop(engine: Engine) -> None:
+    await engine.start()
+    await engine.stop()
 
 
 async def check_udp(host: str = "127.0.0.1") -> Finding:

@@ -93,7 +93,9 @@ ALL = (
         name="message over 1 MiB",
         do=_command(
             "send",
-            message={"serverContent": {"modelTurn": {"parts": ["x" * 1_100_000]}}},
+            message={
+                "serverContent": {"modelTurn": {"parts": [{"text": "x" * 1_100_000}]}}
+            },
         ),
         allowed=1,
     ),

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from captiond import config, engines
+from captiond.cli import doctor
+
 RUN = """
 import sys
+from pathlib import Path
 sys.modules.update(dict.fromkeys({missing!r}))
 from captiond.cli import main
 main(sys.argv[1:])
@@ -84,3 +89,18 @@ def test_unknown_engines_and_options_are_named_with_those_there_are() -> None:
         serve("engines.gemini.modle=x")
     )
     assert "must be another engine" in error_of(serve("engine.fallback=moonshine"))
+
+
+def test_doctor_looks_for_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is missing is advice; one that is there is used for nothing."""
+    file = tmp_path / "captiond.toml"
+    file.write_text('[engine]\nname = "gemini"\n')
+    loaded = config.load(file=file, environ={}, schema=engines.schema())
+    for variable in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    (missing,) = doctor.check_remote_engines(loaded)
+    monkeypatch.setenv("GEMINI_API_KEY", "key")
+    (there,) = doctor.check_remote_engines(loaded)
+
+    assert "GEMINI_API_KEY" in (missing.advice or "")
+    assert there.advice is None

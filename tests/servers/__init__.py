@@ -1,0 +1,1 @@
+"""Test servers that speak the engines' protocols and answer what they were sent."""
