@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import collections
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NoReturn
 
 from captiond.engines.moonshine import CAPABILITIES
 from captiond.engines.moonshine.protocol import Kind, Message, encode_audio
 from captiond.errors import EngineError
+from captiond.live.mailbox import MAX_EVENTS, SessionMailbox
 from captiond.live.session import (
-    Closed,
-    SessionError,
     SessionEvent,
     TextPurpose,
     ToolResponse,
-    Unsupported,
     VideoImage,
 )
 from captiond.media.chunk import AudioChunk
-
-MAX_EVENTS = 1024
-"""Events that may wait for a reader; one that leaves more behind loses the session."""
 
 Send = Callable[[bytes], Awaitable[None]]
 """Writes to the worker, and waits while too much waits there already."""
@@ -57,34 +49,16 @@ class MoonshineSession:
         self._number = number
         self._send = send
         self._forget = forget
-        self._max_events = max_events
-        self._events: collections.deque[SessionEvent] = collections.deque()
-        self._wakeup = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._error: SessionError | None = None
-        self._closing = False
+        self._mailbox = SessionMailbox(max_events=max_events)
 
     def put(self, event: SessionEvent) -> None:
         """Queue an event for the reader. Never blocks and never raises."""
-        if self.ended:
-            return
-        if len(self._events) >= self._max_events:
-            event = SessionError(
-                code="slow_reader",
-                reason=f"more than {self._max_events} events waited to be read",
-                retryable=True,
-            )
-        if isinstance(event, SessionError):
-            self._error = event
-        if isinstance(event, SessionError | Closed):
-            self._ended.set()
-        self._events.append(event)
-        self._wakeup.set()
+        self._mailbox.put(event)
 
     @property
     def ended(self) -> bool:
         """Whether nothing more comes after what is queued."""
-        return self._ended.is_set()
+        return self._mailbox.ended
 
     async def send_audio(self, chunk: AudioChunk) -> None:
         """
@@ -94,26 +68,28 @@ class MoonshineSession:
             EngineError: If the session has ended.
 
         """
-        self._check()
+        self._mailbox.check()
         await self._send(encode_audio(self._number, chunk.start, chunk.pcm))
 
     async def send_video(self, image: VideoImage) -> None:
         """Answer that pictures are not supported."""
-        self._refuse("video")
+        self._mailbox.refuse("video")
 
     async def send_text(
         self, text: str, purpose: TextPurpose = TextPurpose.QUESTION
     ) -> None:
         """Answer that text is not supported."""
-        self._refuse("vocabulary" if purpose is TextPurpose.VOCABULARY else "text")
+        self._mailbox.refuse(
+            "vocabulary" if purpose is TextPurpose.VOCABULARY else "text"
+        )
 
     async def send_tool_response(self, response: ToolResponse) -> None:
         """Answer that tools are not supported."""
-        self._refuse("tools")
+        self._mailbox.refuse("tools")
 
     async def interrupt(self) -> None:
         """Answer that there is nothing to interrupt."""
-        self._refuse("interrupt")
+        self._mailbox.refuse("interrupt")
 
     async def flush(self) -> None:
         """
@@ -123,47 +99,22 @@ class MoonshineSession:
             EngineError: If the session has ended.
 
         """
-        self._check()
+        self._mailbox.check()
         await self._send(Message(Kind.FLUSH, self._number).encode())
 
-    async def receive(self) -> AsyncIterator[SessionEvent]:
+    def receive(self) -> AsyncIterator[SessionEvent]:
         """Iterate over the events until the session ends."""
-        while True:
-            while not self._events:
-                if self.ended:
-                    return
-                self._wakeup.clear()
-                await self._wakeup.wait()
-            yield self._events.popleft()
+        return self._mailbox.receive()
 
     async def close(self) -> None:
         """Finish what was sent; return when the last final can be received."""
-        if not self.ended and not self._closing:
-            self._closing = True
+        if self._mailbox.begin_closing():
             # A worker that can't be sent to is being given up; that ends the session.
             with contextlib.suppress(EngineError):
                 await self._send(Message(Kind.CLOSE, self._number).encode())
-        await self._ended.wait()
+        await self._mailbox.wait_ended()
 
     def abandon(self) -> None:
         """End at once, without answers; never raises, also after the end."""
-        self._events.clear()
-        if not self.ended:
-            self._ended.set()
+        if self._mailbox.abandon():
             self._forget(self._number)
-        self._wakeup.set()
-
-    def _check(self) -> None:
-        if self._error is not None:
-            raise EngineError(
-                self._error.code, self._error.reason, retryable=self._error.retryable
-            )
-        if self.ended or self._closing:
-            self._raise_closed()
-
-    def _raise_closed(self) -> NoReturn:
-        raise EngineError("closed", "the session was closed", retryable=False)
-
-    def _refuse(self, capability: str) -> None:
-        self._check()
-        self.put(Unsupported(capability=capability))

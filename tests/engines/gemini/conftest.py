@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from captiond.config import Log
 from captiond.engines.gemini import ENGINE
@@ -21,6 +23,9 @@ from tests.servers.programme import Programme
 from tests.servers.tls import Certificate
 
 AGENT_MODEL = "gemini-3.8-live"
+
+CANARY = "AIzaSyCANARY-0123456789-canary-0123456789"
+"""A key that must never be seen."""
 
 Start = Callable[..., AbstractAsyncContextManager[Engine]]
 """Starts an engine with other options than usual."""
@@ -89,3 +94,23 @@ async def engine(start: Start) -> AsyncIterator[Engine]:
     """The engine with the options that it has by itself."""
     async with start() as engine:
         yield engine
+
+
+@pytest.fixture(autouse=True)
+def seen(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """No test may let a key out, in no log line at whatever level."""
+    shown: list[str] = []
+
+    def remember(_logger: object, _name: str, line: Any) -> Any:
+        shown.append(repr(line))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.processors.format_exc_info, remember])
+    caplog.set_level(logging.DEBUG)
+    yield shown
+    structlog.reset_defaults()
+    records = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    # The server may know the key: it is what it was sent.
+    ours = [each for each in records if not each.name.startswith("tests.")]
+    shown += [record.getMessage() for record in ours]
+    assert not any(CANARY in line for line in shown)

@@ -60,6 +60,14 @@ def test_handshake(status: int, code: str, retryable: bool, check: str) -> None:
     assert check in error.reason
 
 
+def test_a_key_may_be_a_bad_request() -> None:
+    """Some services say by words only that it was the key."""
+    error = FAULTS.refused(400, body=f"API key {KEY} not valid")
+
+    assert (error.code, error.retryable) == ("unauthorised", False)
+    assert KEY not in error.reason
+
+
 @pytest.mark.parametrize(
     ("value", "pause"),
     [("120", 120.0), ("5", 30.0), ("soon", 30.0), ("999999", 3600.0)],
