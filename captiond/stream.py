@@ -308,9 +308,9 @@ class Stream:
         if supervisor is not self._supervisor:
             return
         self._publish_all(self._builder.finish())
-        unheard = supervisor.give_up_unheard()
-        if unheard is not None:
+        for unheard in supervisor.give_up_unheard():
             self._hub.publish(self.channel, unheard)
+        self._notes = Notes()
         self._supervisor = None
         if self.publisher is not None:
             self.publisher.end(f"the stream ended: {reason}")
@@ -328,8 +328,7 @@ class Stream:
             case Settled():
                 self._publish_all(self._builder.settled(event.time))
             case Flushed():
-                # Everything was answered: what is open now nobody will finish.
-                self._publish_all(self._builder.finish())
+                self._publish_all(self._builder.flushed())
             case SessionLost() | Rotated():
                 self._builder.session_lost()
             case Gap():

@@ -77,6 +77,12 @@ class CueBuilder:
             return []
         return self.finish() if time > cue.caption.end + ADOPTION_GAP else []
 
+    def flushed(self) -> list[Caption]:
+        """Close a cue whose session was lost: everything has been said."""
+        if self._open is None or self._open.utterance is not None:
+            return []
+        return self.finish()
+
     def finish(self) -> list[Caption]:
         """Close the open cue with the words it shows: nobody will finish it."""
         if self._open is None:

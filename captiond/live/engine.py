@@ -38,6 +38,9 @@ class SessionContext:
     text: tuple[str, ...] = ()
     """What to know, oldest first."""
 
+    texts_so_far: int = 0
+    """How many there have been; only the newest are kept."""
+
     handle: str | None = None
     """Of the last :class:`~captiond.live.session.Resumable` of this engine."""
 
@@ -49,9 +52,15 @@ class SessionContext:
                 return dataclasses.replace(self, vocabulary=tuple(filter(None, words)))
             case TextPurpose.CONTEXT:
                 texts = (*self.text, text)[-MAX_TEXTS:]
-                return dataclasses.replace(self, text=texts)
+                count = self.texts_so_far + 1
+                return dataclasses.replace(self, text=texts, texts_so_far=count)
             case TextPurpose.QUESTION:
                 return self
+
+    def texts_since(self, earlier: SessionContext) -> tuple[str, ...]:
+        """Return the texts of context that an earlier one didn't have."""
+        new = self.texts_so_far - earlier.texts_so_far
+        return self.text[-new:] if new > 0 else ()
 
 
 class Engine(Protocol):

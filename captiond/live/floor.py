@@ -19,6 +19,10 @@ from captiond.live.session import SessionEvent
 CAUGHT_UP = 0.5
 """Seconds that a successor may be behind when it takes over."""
 
+PATIENCE = 5.0
+"""Seconds after which it is enough that a successor has heard what the one that speaks
+had when it was opened."""
+
 MAX_BACKLOG = 4096
 """Events of a successor that wait until it takes over."""
 
@@ -31,20 +35,26 @@ class Talker(Protocol):
     heard: MediaTime
 
     @property
-    def worked(self) -> bool:
+    def has_heard(self) -> bool:
         """Whether it has heard audio."""
 
 
 T = TypeVar("T", bound=Talker)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Candidate(Generic[T]):
     """A session that is open and doesn't speak."""
 
     talker: T
     reason: str
     """Why it was opened."""
+
+    since: float
+    """Monotonic time of its opening."""
+
+    goal: MediaTime
+    """How far the session that spoke had heard then."""
 
     events: collections.deque[SessionEvent] = dataclasses.field(
         default_factory=collections.deque
@@ -58,9 +68,10 @@ class Floor(Generic[T]):
         self.speaker: T | None = None
         self._candidates: list[Candidate[T]] = []
 
-    def enter(self, talker: T, reason: str) -> None:
+    def enter(self, talker: T, reason: str, now: float) -> None:
         """Let a session that was just opened wait for the floor."""
-        self._candidates.append(Candidate(talker, reason))
+        goal = talker.heard if self.speaker is None else self.speaker.heard
+        self._candidates.append(Candidate(talker, reason, now, goal))
 
     def leave(self, talker: T) -> None:
         """Forget a session that has ended."""
@@ -85,7 +96,7 @@ class Floor(Generic[T]):
                 candidate.events.append(event)
 
     def successor(
-        self, preferred: str, *, hurry: bool, silent: bool
+        self, preferred: str, *, hurry: bool, silent: bool, now: float
     ) -> Candidate[T] | None:
         """
         Return who may take over now, if anybody.
@@ -94,10 +105,15 @@ class Floor(Generic[T]):
             preferred: Name of the engine that should speak.
             hurry: Whether the session that speaks is about to end.
             silent: Whether there is nothing that a successor could have heard.
+            now: Monotonic time.
 
         """
         for candidate in self._candidates:
-            if self._may_speak(candidate.talker, preferred, hurry, silent):
+            if not self._is_wanted(candidate.talker, preferred):
+                continue
+            if hurry and self.speaker and candidate.talker.key == self.speaker.key:
+                return candidate
+            if self._has_caught_up(candidate, silent=silent, now=now):
                 return candidate
         return None
 
@@ -117,13 +133,16 @@ class Floor(Generic[T]):
     def _is_wanted(self, talker: T, preferred: str) -> bool:
         return self.speaker is None or talker.key in (self.speaker.key, preferred)
 
-    def _may_speak(self, talker: T, preferred: str, hurry: bool, silent: bool) -> bool:
-        old = self.speaker
-        if old is None:
+    def _has_caught_up(
+        self, candidate: Candidate[T], *, silent: bool, now: float
+    ) -> bool:
+        if self.speaker is None:
             return True
-        if not self._is_wanted(talker, preferred):
-            return False
-        if hurry and talker.key == old.key:
-            return True
+        talker = candidate.talker
         # Where there is something to hear it must have heard some of it.
-        return (talker.worked or silent) and talker.heard >= old.heard - CAUGHT_UP
+        if not (talker.has_heard or silent):
+            return False
+        if talker.heard >= self.speaker.heard - CAUGHT_UP:
+            return True
+        # An engine that is slower by nature won't come nearer.
+        return talker.heard >= candidate.goal and now - candidate.since >= PATIENCE

@@ -101,8 +101,6 @@ class Cursor:
     def __init__(self, ring: AudioRing, number: int) -> None:
         self._ring = ring
         self._next = number
-        self.start = ring.start
-        """Media time at which the session begins to hear."""
         self.end = ring.start
         """Media time after the last sample taken."""
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from captiond.clock import monotonic
 from captiond.errors import ControlError
 from captiond.live.breaker import Breaker
 from captiond.live.engine import Engine
@@ -66,10 +67,11 @@ class Roster:
         """Why no engine that streams use could open a session now, or None."""
         reasons = []
         for name in self.order:
-            reason = self._engines[name].not_ready or self.breakers[name].reason
-            if not reason:
+            reason = self._engines[name].not_ready
+            breaker = self.breakers[name]
+            if not reason and not breaker.wait(monotonic()):
                 return None
-            reasons.append(f"{name}: {reason}")
+            reasons.append(f"{name}: {reason or breaker.reason}")
         return "; ".join(reasons)
 
     def get(self, name: str) -> Engine:

@@ -26,7 +26,10 @@ WORD_SLACK = 1.0
 MEMORY = 60.0
 """Seconds of captioned words that are remembered."""
 
-_MATCH, _MISMATCH, _GAP = 1.0, -0.75, -0.6
+_MARKS = ",.;:!?\u2026\u3001\u3002\uff0c\uff01\uff1f\"')\u00bb"
+"""What ends a word in one language or another."""
+
+_MATCH, _MISMATCH, _GAP = 1.0, -0.5, -0.6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Seam:
         """End of the last final."""
         self._open = False
         """Whether a session took over, and hasn't got past what was said."""
+        self._heard_from = MediaTime(0.0)
+        """Where that session began to hear."""
 
     @property
     def until(self) -> MediaTime:
@@ -72,6 +77,7 @@ class Seam:
     def begin(self, heard_from: MediaTime) -> None:
         """Note that another session speaks now, which has heard all from there on."""
         self._open = heard_from < self._until + START_SLACK
+        self._heard_from = heard_from
 
     def said(self, final: Hypothesis) -> None:
         """Remember a final that was told."""
@@ -101,7 +107,9 @@ class Seam:
     def _repeated(self, hypothesis: Hypothesis, words: Sequence[_Spoken]) -> int:
         """Return how many words at the start were said before."""
         reach = sum(word.start < self._until + WORD_SLACK for word in words)
-        tail = [word for word in self._said if word.end > hypothesis.start - WORD_SLACK]
+        # It can't repeat what it hasn't heard.
+        since = max(hypothesis.start - WORD_SLACK, self._heard_from - START_SLACK)
+        tail = [word for word in self._said if word.end > since]
         if not reach or not tail:
             return 0
         if all(word.exact for word in (*tail, *words)):
@@ -176,6 +184,21 @@ def _cut(
     return dataclasses.replace(
         hypothesis,
         start=MediaTime(begin),
-        text=" ".join(hypothesis.text.split()[count:]),
+        text=_text_from(hypothesis, count),
         words=words,
     )
+
+
+def _text_from(hypothesis: Hypothesis, count: int) -> str:
+    """Return the text without its first words; not all languages have spaces."""
+    text = hypothesis.text
+    if not hypothesis.words:
+        return " ".join(text.split()[count:])
+    at = 0
+    for word in hypothesis.words[:count]:
+        found = text.find(word.text.strip(), at)
+        at = found + len(word.text.strip()) if found >= 0 else at
+    rest = text[at:]
+    # What follows a word up to the next space belongs to it: its punctuation.
+    mark = len(rest) - len(rest.lstrip(_MARKS))
+    return rest[mark:].strip()

@@ -102,7 +102,7 @@ class Succession:
     @property
     def hopeless(self) -> bool:
         """Whether every engine has refused."""
-        return self._speaking is None and not self._willing()
+        return self._speaking is None and not self._opening and not self._willing()
 
     def prefer(self, engine: str) -> None:
         """Speak to another engine; the ones so far are what is left if it fails."""
@@ -110,7 +110,7 @@ class Succession:
             self._order.remove(engine)
         self._order.insert(0, engine)
         self._refused.discard(engine)
-        self._requested = True
+        self._requested = engine != self._speaking
 
     def opening(self, engine: str, now: float) -> None:
         """Note that a session is being opened."""
@@ -120,6 +120,7 @@ class Succession:
     def speaks(self, engine: str, now: float, *, limit: float | None) -> None:
         """Note that a session took over, which its engine ends after ``limit``."""
         self._opening.discard(engine)
+        self._refused.discard(engine)
         self._speaking = engine
         self._deadline = None
         self._requested &= engine != self.preferred
@@ -135,9 +136,13 @@ class Succession:
         """Note that a session that was opened isn't wanted any more."""
         self._opening.discard(engine)
 
-    def worked(self, engine: str) -> None:
-        """Note that a session heard audio."""
-        self._breakers[engine].worked()
+    def worked(self, engine: str, *, opened_at: float) -> None:
+        """Note that a session did some work that was opened at a monotonic time."""
+        self._breakers[engine].worked(opened_at)
+
+    def has_another(self, engine: str) -> bool:
+        """Whether there is another engine that could be asked."""
+        return any(each != engine for each in self._willing())
 
     def failed(
         self,
@@ -147,7 +152,8 @@ class Succession:
         *,
         retryable: bool,
         retry_after: float | None = None,
-        worked: bool = False,
+        steady: bool = False,
+        opening: bool = True,
     ) -> None:
         """
         Note that a session was lost, or couldn't be had.
@@ -158,13 +164,15 @@ class Succession:
             reason: Why, for people.
             retryable: Whether another try may help.
             retry_after: Seconds before which it won't.
-            worked: Whether the session had heard audio: then it is bad luck.
+            steady: Whether the session had done some work: then it is bad luck.
+            opening: Whether it had not spoken yet.
 
         """
-        self._opening.discard(engine)
+        if opening:
+            self._opening.discard(engine)
         if not retryable:
             self._refused.add(engine)
-        elif not worked or retry_after:
+        elif not steady or retry_after:
             self._breakers[engine].failed(now, reason, retry_after=retry_after)
 
     def lost_voice(self, now: float, *, expected: bool = False) -> None:
@@ -221,6 +229,8 @@ class Succession:
         for index, engine in enumerate(self._order):
             if index and not self._missed_too_long(now):
                 return None
+            if index and self._opening - {self.preferred}:
+                return None  # one fallback at a time
             if self._may_open(engine, now):
                 if index:
                     return Open(engine, "fallback")

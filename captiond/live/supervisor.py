@@ -11,32 +11,31 @@ not settled, and what was final before is not said twice.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable
 
 from captiond import logs
 from captiond.clock import monotonic
 from captiond.config import EngineSection
 from captiond.errors import ControlError, EngineError, NotSupported
-from captiond.events import Gap, MediaTime
+from captiond.events import Gap
 from captiond.live.absence import Absence
 from captiond.live.changes import Degraded, Rotated, SessionLost, SupervisorEvent
 from captiond.live.continuity import Continuity
-from captiond.live.conversation import Conversation, Flush, engine_call, resolve
-from captiond.live.engine import SessionContext
+from captiond.live.conversation import Conversation, Flush, resolve, still_wanted
 from captiond.live.floor import Candidate, Floor
 from captiond.live.inputs import Input, Inputs, Text, capability_for
+from captiond.live.opener import Opener, OpenSession
 from captiond.live.roster import Roster
 from captiond.live.session import (
     Capabilities,
     GoingAway,
     Hypothesis,
-    LiveSession,
     Resumable,
     SessionEvent,
     Settled,
     TextPurpose,
 )
+from captiond.live.stalls import Stalls, Verdict
 from captiond.live.succession import Open, Succession
 from captiond.media.chunk import AudioChunk
 from captiond.metrics import Metrics
@@ -47,6 +46,9 @@ up to a second of silence in case that speech begins in it."""
 
 LAST_WORDS = 3.0
 """Seconds for the last words of a session that must end before the next may begin."""
+
+STALL_PAUSE = 30.0
+"""Seconds for which an engine is left alone that says nothing, twice."""
 
 LONGEST_SLEEP = 1.0
 """Seconds between two looks at what is due."""
@@ -88,8 +90,9 @@ class Supervisor:
             fallback_after=config.fallback_after,
             now=monotonic(),
         )
-        self._context = SessionContext()
-        self._handles: dict[str, str | None] = {}
+        self._opener = Opener(
+            roster, stream, timeout=config.open_timeout, metrics=metrics
+        )
         self._inputs = Inputs()
         self._floor = Floor[Conversation]()
         self._held: dict[Conversation, asyncio.Task[None]] = {}
@@ -101,6 +104,7 @@ class Supervisor:
         self._flushes: list[Flush] = []
         """Asked while nobody speaks."""
         self._absence = Absence(monotonic())
+        self._stalls = Stalls()
         self._last_failure = "no engine yet"
         self._overflow = logs.Throttle(
             lambda count: self._log.warning("audio ring is full", chunks_lost=count)
@@ -121,7 +125,7 @@ class Supervisor:
     @property
     def engine(self) -> str:
         """Name of the engine that speaks, as captions carry it; empty if none does."""
-        return "" if self._floor.speaker is None else self._floor.speaker.engine.name
+        return "" if self._floor.speaker is None else self._floor.speaker.name
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -133,8 +137,10 @@ class Supervisor:
         sent_until = (
             None if self._floor.speaker is None else self._floor.speaker.sent_until
         )
-        for _ in range(self._continuity.push(chunk, sent_until=sent_until)):
+        for lost in self._continuity.push(chunk, sent_until=sent_until):
             self._overflow.hit()
+            for conversation in self._held:
+                conversation.fell_out(lost)
         for conversation in self._held:
             conversation.wake()
 
@@ -152,6 +158,8 @@ class Supervisor:
                 return await done
         except TimeoutError:
             return False
+        finally:
+            self._flushes = still_wanted(self._flushes)
 
     def send(self, item: Input) -> None:
         """
@@ -163,19 +171,22 @@ class Supervisor:
 
         """
         capability = capability_for(item)
+        is_lasting = isinstance(item, Text) and item.purpose is not TextPurpose.QUESTION
         if isinstance(item, Text):
-            self._context = self._context.with_text(item.text, item.purpose)
-        if self._floor.speaker is None:
-            if isinstance(item, Text) and item.purpose is not TextPurpose.QUESTION:
-                return  # the next session begins with it
+            self._opener.remember(item)
+        speaker = self._floor.speaker
+        if speaker is None:
+            if is_lasting:
+                return  # the next session has it
             raise ControlError("not_live", "no engine session is open at the moment")
-        if not getattr(self._floor.speaker.capabilities, capability):
+        if not getattr(speaker.capabilities, capability):
             raise NotSupported(
                 capability, self.engine, self._roster.that_have(capability)
             )
-        if self._inputs.put(item):
+        if not is_lasting and self._inputs.put(item):
             self._metrics.inputs_discarded.labels("newer_picture").inc()
-        self._floor.speaker.wake_inputs()
+        for conversation in self._held:
+            conversation.wake_inputs(self._opener.context)
 
     def switch(self, engine: str) -> None:
         """
@@ -190,8 +201,8 @@ class Supervisor:
         self._succession.prefer(engine)
         self._wake.set()
 
-    def give_up_unheard(self) -> Gap | None:
-        """Forget the audio that no engine heard; return where it was, if any."""
+    def give_up_unheard(self) -> list[Gap]:
+        """Forget the audio that no engine heard; return where it was."""
         heard = (
             self._ring.start
             if self._floor.speaker is None
@@ -223,9 +234,7 @@ class Supervisor:
         """Do what is due now."""
         self._hand_over_if_ready()
         self._follow_absence()
-        wanted = self._succession.next(
-            monotonic(), quiet=self._ring.depth <= QUIET and self.lag <= QUIET
-        )
+        wanted = self._succession.next(monotonic(), quiet=self._ring.depth <= QUIET)
         if wanted is not None:
             self._succession.opening(wanted.engine, monotonic())
             task = tasks.create_task(self._hold(wanted))
@@ -252,22 +261,18 @@ class Supervisor:
 
     async def _hold(self, wanted: Open) -> None:
         """Open a session and keep it to its end."""
-        handle = self._handles.get(wanted.engine)
         conversation: Conversation | None = None
         try:
             await self._make_way(wanted)
-            conversation = await self._open(wanted, handle)
+            conversation = self._take_in(await self._opener.open(wanted), wanted)
             await conversation.run()
         except EngineError as error:
-            if conversation is None and handle is not None:
-                # What the handle stood for is gone; a session without it may be had.
-                self._handles[wanted.engine] = None
-                error = EngineError("not_resumed", error.reason, retryable=True)
             self._failed(conversation, wanted.engine, error)
         else:
             self._log.info("session closed", engine=wanted.engine, reason="stopped")
         finally:
             if conversation is not None:
+                self._flushes += conversation.take_back_flushes()
                 self._held.pop(conversation, None)
                 self._floor.leave(conversation)
             self._wake.set()
@@ -284,32 +289,21 @@ class Supervisor:
                 await done
         except TimeoutError:
             self._log.warning("session ended before its last words", engine=old.key)
+        task = self._held.get(old)
         if self._floor.speaker is old:
             self._replace(old, wanted.reason, expected=True)
+        if task is not None:
+            await asyncio.wait({task}, timeout=LAST_WORDS)
 
-    async def _open(self, wanted: Open, handle: str | None) -> Conversation:
-        engine = self._roster.get(wanted.engine)
-        context = dataclasses.replace(self._context, handle=handle)
-        async with engine_call("open_timeout", self._config.open_timeout):
-            session = await engine.open(stream=self._stream, context=context)
-        self._metrics.sessions_opened.labels(wanted.engine).inc()
-        self._log.info("session opened", engine=wanted.engine, reason=wanted.reason)
-        return self._take_in(session, wanted)
-
-    def _take_in(self, session: LiveSession, wanted: Open) -> Conversation:
+    def _take_in(self, opened: OpenSession, wanted: Open) -> Conversation:
         conversation = Conversation(
-            wanted.engine,
-            self._roster.get(wanted.engine),
-            session,
-            self._ring,
-            config=self._config,
-            metrics=self._metrics,
-            on_event=self._take,
+            opened, self._ring, self, config=self._config, metrics=self._metrics
         )
+        conversation.wake_inputs(self._opener.context)
         task = asyncio.current_task()
         assert task is not None
         self._held[conversation] = task
-        self._floor.enter(conversation, wanted.reason)
+        self._floor.enter(conversation, wanted.reason, monotonic())
         self._hand_over_if_ready()
         return conversation
 
@@ -320,11 +314,14 @@ class Supervisor:
             preferred,
             hurry=self._succession.must_switch(monotonic()),
             silent=not self._ring.depth,
+            now=monotonic(),
         ):
             self._hand_over(candidate)
         for conversation in self._floor.unwanted(preferred):
             # The preferred engine came back while the fallback was being opened.
             self._succession.dropped(conversation.key)
+            self._metrics.sessions_rotated.labels(conversation.key, "unneeded").inc()
+            self._log.info("session closed", engine=conversation.key, reason="unneeded")
             self._end(conversation)
 
     def _hand_over(self, candidate: Candidate[Conversation]) -> None:
@@ -335,10 +332,11 @@ class Supervisor:
         self._succession.speaks(
             conversation.key, monotonic(), limit=conversation.seconds_left
         )
-        self._recovered()
-        gap = self._continuity.begins(conversation.heard_from)
-        if gap is not None:
-            self._on_event(gap)
+        if not self._ring.depth:
+            self._recovered()
+        self._tell_gaps(
+            self._continuity.begins(conversation.heard_from, conversation.skipped)
+        )
         conversation.take_inputs(self._inputs)
         conversation.flush(self._flushes)
         self._flushes = []
@@ -349,6 +347,11 @@ class Supervisor:
         self, old: Conversation, reason: str, *, expected: bool = False
     ) -> None:
         """End the session that speaks: another one goes on."""
+        if reason in ("limit", "going_away") and not old.steady:
+            # An engine whose sessions end at once is asked ever more rarely.
+            self._succession.failed(
+                old.key, monotonic(), f"{reason} at once", retryable=True, opening=False
+            )
         self._take_floor_from(old)
         self._end(old)
         if expected:
@@ -371,7 +374,8 @@ class Supervisor:
             error.reason,
             retryable=error.retryable,
             retry_after=error.retry_after,
-            worked=conversation is not None and conversation.steady,
+            steady=conversation is not None and conversation.steady,
+            opening=conversation is None or conversation is not self._floor.speaker,
         )
         if conversation is None or conversation is not self._floor.speaker:
             return
@@ -381,6 +385,9 @@ class Supervisor:
 
     def _take_floor_from(self, conversation: Conversation) -> None:
         self._flushes += conversation.take_back_flushes()
+        item = conversation.take_back_input()
+        if item is not None:
+            self._inputs.put_back(item)
         self._continuity.ends(conversation.sent_until)
         self._floor.leave(conversation)
 
@@ -388,10 +395,10 @@ class Supervisor:
         self._floor.leave(conversation)
         self._held[conversation].cancel()
 
-    def _take(self, conversation: Conversation, event: SessionEvent) -> None:
+    def take(self, conversation: Conversation, event: SessionEvent) -> None:
         """Take an event of any session that is open."""
         if isinstance(event, Settled) and conversation.steady:
-            self._succession.worked(conversation.key)
+            self._succession.worked(conversation.key, opened_at=conversation.began)
         if conversation is self._floor.speaker:
             self._tell(conversation, event)
         else:
@@ -406,24 +413,58 @@ class Supervisor:
                 if new is None:
                     return
                 event = new
+                self._stalls.answered()
             case Settled():
-                # What it wasn't sent it can't have heard.
-                self._continuity.settle(
-                    MediaTime(min(event.time, conversation.sent_until))
-                )
+                self._tell_gaps(self._continuity.settle(event.time))
+                if conversation.has_heard:
+                    self._recovered()
             case GoingAway():
                 self._succession.going_away(monotonic(), event.time_left)
                 self._wake.set()
             case Resumable():
-                self._handles[conversation.key] = event.handle
+                self._opener.keep_handle(conversation.key, event.handle)
             case _:
                 pass  # for whoever listens
         self._on_event(event)
 
+    def _tell_gaps(self, gaps: list[Gap]) -> None:
+        for gap in gaps:
+            self._on_event(gap)
+
+    def stalled(self, conversation: Conversation) -> None:
+        """
+        Decide about sound that a session says nothing about.
+
+        Raises:
+            EngineError: If the session has to be replaced.
+
+        """
+        seconds = conversation.unheard
+        verdict = Verdict.REPLACE
+        if conversation is self._floor.speaker:
+            another = self._succession.has_another(conversation.key)
+            verdict = self._stalls.judge(seconds, another=another)
+        if verdict is Verdict.NOISE:
+            self._log.warning(
+                "sound without words", engine=conversation.key, seconds=round(seconds)
+            )
+            self._metrics.audio_discarded_seconds.labels("unanswered").inc(seconds)
+            conversation.excuse()
+            self._tell_gaps(self._continuity.settle(conversation.sent_until))
+            return
+        raise EngineError(
+            "stalled",
+            f"{seconds:.1f} s of audio not heard for {self._config.stall_timeout:g} s",
+            retryable=True,
+            retry_after=STALL_PAUSE if verdict is Verdict.ASK_ANOTHER else None,
+        )
+
     def _follow_absence(self) -> None:
-        """Tell readers when nobody has spoken for too long."""
+        """Tell readers when nobody has heard for too long."""
         self._count_degraded()
-        if self._floor.speaker is not None:
+        speaker = self._floor.speaker
+        if speaker is not None and (speaker.has_heard or not self._ring.depth):
+            self._recovered()
             return
         self._absence.begins(monotonic())
         hopeless = self._succession.hopeless

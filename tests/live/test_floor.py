@@ -8,7 +8,7 @@ import pytest
 
 from captiond.errors import EngineError
 from captiond.events import MediaTime
-from captiond.live.floor import MAX_BACKLOG, Floor
+from captiond.live.floor import MAX_BACKLOG, PATIENCE, Floor
 from captiond.live.session import Flushed, TurnComplete
 
 
@@ -18,16 +18,18 @@ class Session:
 
     key: str
     heard: MediaTime
-    worked: bool = True
+    has_heard: bool = True
 
 
-def session(key: str, heard: float, *, worked: bool = True) -> Session:
-    return Session(key, MediaTime(heard), worked)
+def session(key: str, heard: float, *, has_heard: bool = True) -> Session:
+    return Session(key, MediaTime(heard), has_heard)
 
 
-def successor(floor: Floor[Session], *, hurry: bool = False) -> str | None:
+def successor(
+    floor: Floor[Session], *, hurry: bool = False, now: float = 0.0
+) -> str | None:
     """Return the reason of who may take over."""
-    found = floor.successor("first", hurry=hurry, silent=False)
+    found = floor.successor("first", hurry=hurry, silent=False, now=now)
     return None if found is None else found.reason
 
 
@@ -36,13 +38,13 @@ def floor_of(speaker: Session | None, *waiting: Session) -> Floor[Session]:
     floor = Floor[Session]()
     floor.speaker = speaker
     for number, each in enumerate(waiting):
-        floor.enter(each, str(number))
+        floor.enter(each, str(number), 0.0)
     return floor
 
 
 def test_while_nobody_speaks_anybody_may() -> None:
     """The first one that is open, whatever it has heard."""
-    floor = floor_of(None, session("spare", 0, worked=False), session("first", 9))
+    floor = floor_of(None, session("spare", 0, has_heard=False), session("first", 9))
 
     assert successor(floor) == "0"
 
@@ -59,12 +61,26 @@ def test_a_successor_has_to_catch_up() -> None:
     assert successor(floor) == "0"
 
 
+def test_a_slower_successor_takes_over_after_a_while() -> None:
+    """It is enough that it has heard what the other had when it was opened."""
+    old, new = session("first", 5.0), session("first", 0.0)
+    floor = floor_of(old, new)
+    old.heard, new.heard = MediaTime(20.0), MediaTime(18.0)
+
+    assert successor(floor, now=PATIENCE - 0.1) is None
+    assert successor(floor, now=PATIENCE) == "0"
+
+    new.heard = MediaTime(4.0)
+
+    assert successor(floor, now=PATIENCE) is None
+
+
 def test_where_there_is_audio_a_successor_has_to_hear_some() -> None:
     """One that may be deaf doesn't take over, but where nothing is to be heard."""
-    floor = floor_of(session("first", 5.0), session("first", 5.0, worked=False))
+    floor = floor_of(session("first", 5.0), session("first", 5.0, has_heard=False))
 
     assert successor(floor) is None
-    assert floor.successor("first", hurry=False, silent=True) is not None
+    assert floor.successor("first", hurry=False, silent=True, now=0.0) is not None
 
 
 def test_at_the_last_moment_its_like_may_take_over_as_it_is() -> None:
@@ -91,7 +107,7 @@ def test_what_a_successor_says_is_kept_in_order() -> None:
     floor.keep(new, TurnComplete())
     floor.keep(new, Flushed())
     floor.keep(session("first", 0.0), Flushed())
-    candidate = floor.successor("first", hurry=False, silent=False)
+    candidate = floor.successor("first", hurry=False, silent=False, now=0.0)
     assert candidate is not None
     floor.give(candidate)
 

@@ -31,7 +31,9 @@ class Scene:
         self.it.failed(engine, self.now, "down", retryable=retryable)
 
     def lost(self, engine: str) -> None:
-        self.it.failed(engine, self.now, "down", retryable=True, worked=True)
+        self.it.failed(
+            engine, self.now, "down", retryable=True, steady=True, opening=False
+        )
         self.it.lost_voice(self.now)
 
 

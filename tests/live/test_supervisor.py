@@ -183,8 +183,8 @@ async def test_flush_of_an_engine_that_is_gone_fails_at_once() -> None:
     supervisor.stop()
     await running
 
-    gap = supervisor.give_up_unheard()
-    assert gap is not None
+    (gap,) = supervisor.give_up_unheard()
+
     assert (gap.start, round(gap.end, 3)) == (0.0, 0.1)
     assert supervisor.lag == 0.0
 
@@ -354,11 +354,13 @@ async def test_inputs_reach_the_session_and_its_successor() -> None:
         await until(lambda: len(engine.sessions) == 2)
 
     assert engine.sessions[0].context.text == ("early",)
+    # What it should know comes first.
     assert engine.sessions[0].inputs == [
+        ("Ada\nBabbage", TextPurpose.VOCABULARY),
         ("why?", TextPurpose.QUESTION),
-        ("Ada\n\nBabbage ", TextPurpose.VOCABULARY),
         "interrupt",
     ]
+    assert engine.sessions[1].inputs == []
     assert engine.sessions[1].context.vocabulary == ("Ada", "Babbage")
     assert engine.sessions[1].context.text == ("early",)
 
