@@ -62,7 +62,7 @@ class ScriptedSession:
         self.inputs: list[object] = []
         self.context = SessionContext()
         self.trouble: str | None = None
-        """``hang`` or ``raise``: what comes of the next audio."""
+        """``hang`` or ``raise`` comes of audio; ``bad text`` refuses texts."""
         self._pace = pace
         self._fail_after = fail_after
         self.deaf = deaf
@@ -93,6 +93,8 @@ class ScriptedSession:
     async def send_text(
         self, text: str, purpose: TextPurpose = TextPurpose.QUESTION
     ) -> None:
+        if self.trouble == "bad text":
+            raise EngineError("refused", "as told", retryable=False)
         self._take((text, purpose), "text")
 
     async def send_tool_response(self, response: ToolResponse) -> None:

@@ -51,6 +51,10 @@ class Breaker:
         """Return the seconds until a try is allowed; 0 means now."""
         return max(0.0, self._until - now)
 
+    def is_resting(self, now: float) -> bool:
+        """Whether the engine is left alone, as opposed to being tried."""
+        return not self._probing and self.wait(now) > 0
+
     def trying(self, now: float) -> None:
         """Note that somebody tries: while the circuit is open the others wait."""
         if self.is_open:

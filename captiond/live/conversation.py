@@ -170,6 +170,8 @@ class Conversation:
         """Return the input that is being sent; another session may have to get it."""
         item, self._in_flight = self._in_flight, None
         self._inputs = None
+        if isinstance(item, Text) and item.purpose is not TextPurpose.QUESTION:
+            return None  # the next session is opened with it
         return item
 
     def flush(self, flushes: Iterable[Flush]) -> None:

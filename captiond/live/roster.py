@@ -69,7 +69,7 @@ class Roster:
         for name in self.order:
             reason = self._engines[name].not_ready
             breaker = self.breakers[name]
-            if not reason and not breaker.wait(monotonic()):
+            if not reason and not breaker.is_resting(monotonic()):
                 return None
             reasons.append(f"{name}: {reason or breaker.reason}")
         return "; ".join(reasons)

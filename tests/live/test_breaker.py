@@ -50,6 +50,7 @@ def test_one_tries_while_the_others_wait() -> None:
     breaker.trying(1.0)
 
     assert breaker.wait(1.0) == PROBE_TIMEOUT
+    assert not breaker.is_resting(1.0)
 
     breaker.failed(2.0, "still down")
 
@@ -73,6 +74,7 @@ def test_an_engine_may_say_when_to_come_back() -> None:
     """retry_after is kept, jitter or not."""
     breaker = new_breaker()
     breaker.failed(5.0, "quota", retry_after=60.0)
+    assert breaker.is_resting(6.0)
     breaker.failed(6.0, "another stream's")
 
     assert breaker.wait(5.0) == 60.0

@@ -405,3 +405,71 @@ async def test_engine_that_hangs_or_has_a_bug_is_given_up() -> None:
 
     assert lost == ["send_timeout", "bug"]
     assert words_in(events) == list(range(4))
+
+
+async def test_sound_without_words_costs_no_session_after_the_second() -> None:
+    """Where there is no other engine to ask it is taken for noise."""
+    engine = ScriptedEngine(deaf=2)
+    config = EngineSection(stall_timeout=0.1)
+    events: list[SupervisorEvent] = []
+    supervisor = new_supervisor(engine, events, config)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(supervisor.run())
+        push(supervisor, 0, 20)
+        await until(lambda: len(engine.sessions) == 2)
+        await until(lambda: supervisor.lag == 0.0)
+        engine.sessions[1].deaf = False
+        push(supervisor, 20, 30)
+        assert await supervisor.flush(timeout=5)
+        supervisor.stop()
+
+    assert len(engine.sessions) == 2
+    assert words_in(events) == list(range(20, 30))
+
+
+async def test_another_engine_is_asked_about_sound_without_words() -> None:
+    """It hears the same, and captions it if there are words."""
+    first = ScriptedEngine(name="first", deaf=9)
+    second = ScriptedEngine(name="second")
+    async with running(first, second, config=EngineSection(stall_timeout=0.1)) as (
+        it,
+        events,
+    ):
+        push(it, 0, 20)
+        await until(lambda: it.engine == "second")
+
+    assert words_in(events) == list(range(20))
+    assert len(first.sessions) == 2
+
+
+async def test_context_comes_to_whoever_is_being_opened() -> None:
+    """What is said while a session is opened or catches up isn't lost, nor doubled."""
+    can = Capabilities(text=True, vocabulary=True)
+    engine = ScriptedEngine(capabilities=can)
+    async with running(engine) as (it, _):
+        await until(lambda: it.engine)
+        push(it, 0, 3)
+        await until(lambda: len(engine.sessions[0].heard) == 3)
+        engine.deaf = 2
+        engine.sessions[0].emit(GoingAway(time_left=60.0))
+        await until(lambda: len(engine.sessions) == 2)
+        it.send(Text("a title", TextPurpose.CONTEXT))
+        await until(lambda: all(each.inputs for each in engine.sessions))
+
+    said = [("a title", TextPurpose.CONTEXT)]
+
+    assert [each.inputs for each in engine.sessions] == [said, said]
+
+
+async def test_an_input_that_is_bad_is_not_given_to_the_next_session() -> None:
+    """It costs one session, and neither another one nor the engine."""
+    engine = ScriptedEngine(capabilities=Capabilities(text=True))
+    async with running(engine) as (it, events):
+        await until(lambda: it.engine)
+        engine.sessions[0].trouble = "bad text"
+        it.send(Text("why?", TextPurpose.QUESTION))
+        await until(lambda: len(engine.sessions) == 2)
+        push(it, 0, 7)
+
+    assert words_in(events) == list(range(7))
+    assert engine.sessions[1].inputs == []
