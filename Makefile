@@ -23,7 +23,8 @@ run: $(STAMP) ## start the daemon and print its addresses
 	@$(BIN)/captiond serve
 
 test: check ## run the checks and all tests; says what is skipped and why
-	$(BIN)/pytest -rs
+	$(BIN)/pytest -rs -m "not e2e" -n 4
+	$(BIN)/pytest -rs -m e2e
 
 check: $(STAMP) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check

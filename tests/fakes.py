@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 
 from captiond.errors import EngineError
@@ -218,4 +219,5 @@ def roster(engine: ScriptedEngine, *others: ScriptedEngine) -> Roster:
 
 def number_of(chunk: AudioChunk) -> int:
     """Return the number that a chunk was made from."""
-    return round(chunk.start / CHUNK_SECONDS)
+    # Not rounded: chunks that lie half a number off would share their numbers.
+    return math.floor(chunk.start / CHUNK_SECONDS + 0.25)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import wave
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 
 from captiond import config, engines
 from captiond.cli import trial
-from captiond.cli.speech import packaged
+from captiond.cli.speech import Speech
 from captiond.errors import ConfigError
 from captiond.live.engine import Engine
 from captiond.metrics import Metrics
 from tests.daemon_process import DaemonProcess
 from tests.engines.conformance import EngineConformance
+from tests.engines.moonshine.speech import pcm
 
 PACKAGE = Path(__file__).parent / "example"
 
@@ -80,12 +82,16 @@ def test_its_options_are_options(folder: Path) -> None:
 
 @pytest.mark.e2e
 async def test_the_daemon_captions_with_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of captiond has to be changed for it."""
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    wav = tmp_path / "speech.wav"
+    with wave.open(str(wav), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(pcm()[: 6 * 32_000])
     async with DaemonProcess(["--set", "engine.name=example"]) as daemon:
-        result = await trial.run(packaged(), daemon.addresses, "news")
+        result = await trial.run(Speech(path=wav), daemon.addresses, "news")
 
     assert result.transcript.startswith("sound of ")
     assert any(not caption.final for caption in result.captions)
