@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from tests.servers.programme import Word
 
-_ENOUGH = 0.7
-"""The part of a word that must have been heard."""
+_ENOUGH = 0.5
+"""The part of a word that must have been heard: where audio is cut in a word, which an
+utterance may be, it belongs to the larger piece."""
 _NEARLY = 0.02
 """So long before its end a word is told."""
 _NEAR = 0.06

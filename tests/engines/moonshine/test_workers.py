@@ -527,7 +527,8 @@ async def test_engine(metrics: Metrics) -> None:
     """The factory's engine starts, captions, and runs no model in this process."""
     script = (
         "import sys; import captiond.engines.moonshine as m; "
-        "from captiond.config import Log; from captiond.live.engine import EngineSetup; "
+        "from captiond.config import Log; "
+        "from captiond.live.engine import EngineSetup; "
         "from captiond.metrics import Metrics; "
         "m.ENGINE.create(EngineSetup(options=m.MoonshineOptions(), log=Log(), "
         "environ={}, metrics=Metrics())); "
