@@ -178,7 +178,11 @@ class TurnComplete:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Flushed:
-    """Everything sent before ``flush`` has been answered."""
+    """
+    Everything sent before ``flush`` has been answered.
+
+    It doesn't come while an engine says nothing at all: whoever asked stops waiting.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,9 +138,7 @@ async def leave_alone(_server: GeminiProcess, _run: Run) -> None:
     """Disturb nothing."""
 
 
-def faults(
-    disturbances: Sequence[Disturbance], seconds: float
-) -> Callable[[GeminiProcess, Run], Awaitable[None]]:
+def faults(disturbances: Sequence[Disturbance], seconds: float) -> Disturb:
     """Return what brings about one fault after another."""
 
     async def disturb(server: GeminiProcess, run: Run) -> None:
@@ -156,14 +154,18 @@ def faults(
     return disturb
 
 
-async def outage(server: GeminiProcess, run: Run) -> None:
-    """Kill the server, and start it again."""
-    await asyncio.sleep(OUTAGE_AT)
-    run.events.append((time.monotonic() - run.started_at, "killed"))
-    await server.kill()
-    await asyncio.sleep(OUTAGE)
-    await server.start()
-    run.events.append((time.monotonic() - run.started_at, "back"))
+def outage(seconds: float) -> Disturb:
+    """Return what kills the server, and starts it again."""
+
+    async def disturb(server: GeminiProcess, run: Run) -> None:
+        await asyncio.sleep(min(OUTAGE_AT, seconds / 4))
+        run.events.append((time.monotonic() - run.started_at, "killed"))
+        await server.kill()
+        await asyncio.sleep(min(OUTAGE, seconds / 4))
+        await server.start()
+        run.events.append((time.monotonic() - run.started_at, "back"))
+
+    return disturb
 
 
 def rotations_of(run: Run) -> list[float]:
@@ -188,7 +190,7 @@ def report(programme: Programme, plain: Run, limited: Run, faulty: Run) -> bool:
     damages = compare(programme.words, limited.text)
     counts, rest = attribute(damages, turns)
     kept = _table(
-        f"session limit {SESSION_SECONDS:.0f} s: {len(turns)} rotations",
+        f"session limit: {len(turns)} rotations",
         [(at, "rotation", 0) for at in turns],
         counts,
     )
@@ -240,7 +242,7 @@ def report_outage(programme: Programme, run: Run) -> bool:
     engine_loses = _lost_in(directly, begin, end)
     outside = [each for each in ours if not begin <= each.at <= end]
     console.print(
-        f"server killed for {OUTAGE:.0f} s: fallback's first caption after "
+        f"server killed for {back - killed:.0f} s: fallback's first caption after "
         f"{_first(taken_over)}, back on gemini {_first(returned)} after its return\n"
         f"words lost around the outage: {len(lost)} ({' '.join(lost) or 'none'}); "
         f"the fallback engine alone loses {len(engine_loses)} "
@@ -266,6 +268,14 @@ def _sum(damages: Sequence[Damage]) -> str:
     )
 
 
+def speech() -> Programme:
+    """Return ten minutes of speech, or what is always there."""
+    if SPEECH_FOLDER.exists():
+        return Programme.joined(FILES, silence=1.0)
+    console.print(f"{SPEECH_FOLDER} isn't there: only a minute of speech, few faults")
+    return Programme.packaged()
+
+
 def cut(programme: Programme, seconds: float) -> Programme:
     """Return the beginning of a programme."""
     return Programme(
@@ -286,14 +296,21 @@ async def measure(programme: Programme, folder: Path) -> list[Run]:
     whole = save(programme, folder, "programme")
     for name in ("plain", "limited", "faulty", "outage"):
         (folder / name).mkdir()
-    limit = [f"engines.gemini.session_seconds={SESSION_SECONDS}"]
+    seconds = SESSION_SECONDS if programme.seconds > 2 * SESSION_SECONDS else 30.0
+    limit = [f"engines.gemini.session_seconds={seconds}"]
     fallback = ["engine.fallback=moonshine", "engines.moonshine.workers=1"]
     return list(
         await asyncio.gather(
             publish("plain", whole, folder, leave_alone),
             publish("limited", whole, folder, leave_alone, limit),
             publish("faulty", whole, folder, faults(ALL, programme.seconds)),
-            publish("outage", save(short, folder, "short"), folder, outage, fallback),
+            publish(
+                "outage",
+                save(short, folder, "short"),
+                folder,
+                outage(short.seconds),
+                fallback,
+            ),
         )
     )
 
@@ -304,9 +321,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--keep", type=Path, help="folder for texts and logs")
     arguments = parser.parse_args()
-    if not SPEECH_FOLDER.exists():
-        raise SystemExit(f"the speech in {SPEECH_FOLDER} is needed")
-    programme = cut(Programme.joined(FILES, silence=1.0), arguments.minutes * 60)
+    programme = cut(speech(), arguments.minutes * 60)
     with tempfile.TemporaryDirectory(prefix="captiond-") as folder:
         runs = asyncio.run(measure(programme, Path(folder)))
     if arguments.keep is not None:
