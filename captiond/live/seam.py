@@ -117,7 +117,8 @@ class Seam:
         score, count = _overlap(
             [word.key for word in tail], [word.key for word in words[:reach]]
         )
-        if count and (score > 1 or words[count - 1].start < self._until):
+        near = count > 0 and words[count - 1].start < self._until + START_SLACK
+        if count and (score > 1 or near):
             return count
         # No word fits. What was surely spoken before the end was said in other words.
         surely = self._until - START_SLACK

@@ -87,6 +87,18 @@ def test_an_utterance_said_again_is_taken_out_whole() -> None:
     assert (trimmed.hypothesis, trimmed.removed) == (None, 2)
 
 
+def test_one_word_at_the_seam_is_taken_out() -> None:
+    """Also if the engine that said it first thought that it had ended before."""
+    seam = seam_after(utterance(["contemporary", "inscriptions"], 0), heard_from=0.55)
+    again = dataclasses.replace(
+        utterance(["Inscriptions", "give", "of"], 2),
+        start=MediaTime(0.7),
+        end=MediaTime(2.5),
+    )
+
+    assert rest_of(seam, again) == "give of"
+
+
 def test_a_word_heard_differently_is_not_said_twice() -> None:
     """Most words fit, so the one between is the same one."""
     seam = seam_after(utterance(["the", "age", "of", "wisdom"], 0), heard_from=0.0)
