@@ -58,11 +58,6 @@ class Roster:
         await self._stack.aclose()
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all engines."""
-        return tuple(self._engines)
-
-    @property
     def not_ready(self) -> str | None:
         """Why no engine that streams use could open a session now, or None."""
         reasons = []

@@ -65,11 +65,6 @@ class Seam:
         """Where that session began to hear."""
 
     @property
-    def until(self) -> MediaTime:
-        """Media time up to which everything is final."""
-        return self._until
-
-    @property
     def is_open(self) -> bool:
         """Whether words may still be said again."""
         return self._open
